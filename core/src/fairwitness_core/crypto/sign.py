@@ -22,7 +22,7 @@ _SMALL_ORDER_Y = frozenset(
         0,
         1,
         _P - 1,
-        2707385501144840649318225287225658788936804267575313519463743609750303021506,
+        2707385501144840649318225287225658788936804267575313519463743609750303402022,
         55188659117513257062467267217118295137698188065244968500265048394206261417927,
     }
 )
@@ -83,9 +83,7 @@ class SigningKey:
         if len(seed) != 32:
             raise ProtocolError("key.seed", "an Ed25519 seed has 32 bytes", evidence=str(len(seed)))
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self.public = PublicKey(
-            self._key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        )
+        self.public = PublicKey(self._key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw))
 
     @classmethod
     def generate(cls) -> "SigningKey":
