@@ -17,10 +17,10 @@ class UnknownKind(ProtocolError):
     """A type or version this code does not know: prove it, keep it opaque, count it (design.md 9.13)."""
 
 
-def wire(kind: Kind, *, optional: bool = False, name: str | None = None) -> Any:
-    """Declare a field: its `kind`, whether it may be absent, and its wire `name` where Python reserves the word."""
-    metadata = {"kind": kind, "optional": optional, "name": name}
-    return field(default=None, metadata=metadata) if optional else field(metadata=metadata)
+def wire(kind: Kind, *, optional: bool = False, default: Any = None, name: str | None = None) -> Any:
+    """Declare a field: its `kind`, whether it may be absent (then it is `default`), its wire `name` where Python reserves it."""
+    metadata = {"kind": kind, "optional": optional, "name": name, "default": default}
+    return field(default=default, metadata=metadata) if optional else field(metadata=metadata)
 
 
 def _wire_name(item: "Field[Any]") -> str:
@@ -56,7 +56,7 @@ class Part:
         """Validate what was constructed in Python exactly as if it had been read."""
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is None and item.metadata["optional"]:
+            if item.metadata["optional"] and value == item.metadata["default"]:
                 continue
             kind: Kind = item.metadata["kind"]
             kind.decode(kind.encode(value), _wire_name(item))
@@ -70,7 +70,7 @@ class Part:
         result = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None:
+            if not item.metadata["optional"] or value != item.metadata["default"]:
                 result[_wire_name(item)] = item.metadata["kind"].encode(value)
         return result
 

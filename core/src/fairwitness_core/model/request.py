@@ -19,7 +19,7 @@ RECIPIENT = f.text(62, min_bytes=62, pattern=r"age1[02-9ac-hj-np-z]{58}")
 class Request(Document):
     """An agency asks for footage. Signed by two officers of the agency; public; permanent in the log.
 
-    `area`: sorted distinct H3 res-9 cells. `start`, `end`: the incident's window (wire `from`, `to`), `at`: when it was
+    `area`: sorted distinct H3 res-9 cells. `from_`, `to`: the incident's window, `at`: when it was
     drafted, `expires`: when it ends; all Unix seconds UTC. `key`: the fresh age recipient that answers are sealed to.
     """
 
@@ -30,8 +30,8 @@ class Request(Document):
     case: str = wire(f.text(40, min_bytes=1, pattern=r"[A-Za-z0-9][A-Za-z0-9 ./_-]*"))
     offense: str = wire(f.text(10, min_bytes=9, pattern=r"nibrs:[0-9A-Z]{3}"))
     area: tuple[str, ...] = wire(f.array(f.cell(9, 9), low=1, high=64, ordered_set=True))
-    start: int = wire(f.TIME, name="from")
-    end: int = wire(f.TIME, name="to")
+    from_: int = wire(f.TIME, name="from")
+    to: int = wire(f.TIME)
     msg: str = wire(f.text(600, min_bytes=1, newline=True))
     contact: str = wire(f.text(80))
     expires: int = wire(f.TIME)
@@ -39,11 +39,11 @@ class Request(Document):
     modes: tuple[str, ...] = wire(f.array(f.one_of(*MODES), low=1, high=2, ordered_set=True))
     emergency: bool = wire(f.boolean())
     at: int = wire(f.TIME)
-    wide_reason: str | None = wire(f.text(300, min_bytes=1), optional=True)
+    wide_reason: str = wire(f.text(300, min_bytes=1), optional=True, default="")
 
     def check(self) -> None:
         """A window and a life run forward."""
-        if self.start >= self.end:
+        if self.from_ >= self.to:
             raise ProtocolError("request.window", "the window ends before it starts")
         if self.expires <= self.at:
             raise ProtocolError("request.expires", "the request expires before it was made")
