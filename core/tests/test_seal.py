@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SECRET, RECIPIENT = seal.new_identity()
+WRONG_SUM = RECIPIENT[:-1] + ("q" if RECIPIENT[-1] != "q" else "p")
 
 
 def code(call, *args):
@@ -31,7 +32,7 @@ def test_a_new_identity_has_the_published_form():
         RECIPIENT + "\n",
         " " + RECIPIENT,
         RECIPIENT[:-1],
-        RECIPIENT[:-1] + ("q" if RECIPIENT[-1] != "q" else "p"),
+        WRONG_SUM,
         SECRET,
         None,
         "age1pq1" + RECIPIENT[7:],

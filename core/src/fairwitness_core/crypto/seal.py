@@ -42,24 +42,25 @@ class _Source:
 
     def __init__(self, inner: Readable, *, want_intro: bool = False) -> None:
         self._inner = inner
-        self._intro = b"" if not want_intro else _INTRO
+        self._intro = _INTRO if want_intro else b""
         self._seen = b""
         self.failure: BaseException | None = None
 
     def read(self, size: int = -1) -> bytes:
         try:
             data = self._inner.read(size)
-            if self._intro and data:
-                # Only the binary form travels: armour and leading bytes would give one message many encodings.
-                self._seen += data[: len(self._intro) - len(self._seen)]
-                if not self._intro.startswith(self._seen):
-                    raise ProtocolError("seal.format", "this is not a binary age v1 file", evidence=repr(self._seen))
-                if len(self._seen) == len(self._intro):
-                    self._intro = b""
+            self._check(data)
         except BaseException as error:
             self.failure = error
             raise
         return data
+
+    def _check(self, data: bytes) -> None:
+        """Refuse armour: a second encoding of one message would give it a second hash."""
+        if len(self._seen) < len(self._intro):
+            self._seen += data[: len(self._intro) - len(self._seen)]
+            if not self._intro.startswith(self._seen):
+                raise ProtocolError("seal.format", "this is not a binary age v1 file", evidence=repr(self._seen))
 
 
 class _Sink:
@@ -128,7 +129,7 @@ def seal_stream(source: Readable, sink: Writable, recipients: Sequence[str]) -> 
     reader, writer = _Source(source), _Sink(sink)
     try:
         pyrage.encrypt_io(reader, writer, to)
-    except pyrage.EncryptError as error:
+    except (pyrage.EncryptError, OSError) as error:
         _pass_on(reader, writer)
         raise ProtocolError("seal.encrypt", "the stream could not be sealed", evidence=str(error)) from error
 
@@ -146,7 +147,7 @@ def open_stream(source: Readable, sink: Writable, identities: Sequence[str]) -> 
     reader, writer = _Source(source, want_intro=True), _Sink(sink)
     try:
         pyrage.decrypt_io(reader, writer, keys)
-    except pyrage.DecryptError as error:
+    except (pyrage.DecryptError, OSError) as error:
         _pass_on(reader, writer)
         raise ProtocolError("seal.open", "not sealed to this key, or changed on the way", evidence=str(error)) from error
 
