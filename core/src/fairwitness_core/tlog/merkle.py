@@ -156,15 +156,13 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
     # 3.
     hasher = sha256
     current = leaf
-    level = 0
-    for sibling in path:
+    for level, sibling in enumerate(path):
         if len(sibling) != 32:
             raise ProtocolError("merkle.hash_length", "a hash of the proof has not 32 bytes", evidence=sibling.hex())
         if level >= inner or (index >> level) & 1:
             current = hasher(b"\x01" + sibling + current).digest()
         else:
             current = hasher(b"\x01" + current + sibling).digest()
-        level += 1
     if current != root:
         raise ProtocolError("merkle.inclusion", "the inclusion proof does not lead to the root", evidence=current.hex())
 
