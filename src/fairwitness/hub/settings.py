@@ -1,0 +1,5 @@
+"""Django settings of the hub."""
+
+from fairwitness.kit.settings import build
+
+globals().update(build("hub"))

@@ -1,0 +1,94 @@
+"""What surrounds every request: no log lines about it, no traces of it, and errors in one shape."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import got_request_exception
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from fairwitness.kit import api
+from fairwitness.kit.journal import Event, error_code, log
+
+STATIC_MARK = "fairwitness_static"
+"""A view function with this attribute set is served without session, cookie or Vary."""
+
+
+def silence(_config: dict[str, Any]) -> None:
+    """Give Python's own loggers nowhere to write: their lines carry paths and addresses. See kit.journal."""
+    root = logging.getLogger()
+    root.handlers[:] = [logging.NullHandler()]
+    for name in ("django", "allauth", "granian", "_granian", "urllib3", "httpx", "httpcore", "apprise", "ninja"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [logging.NullHandler()]
+        logger.propagate = False
+
+
+def connect() -> None:
+    """Have unhandled exceptions written to the journal as a place and a kind, never as text."""
+    got_request_exception.connect(_defect, dispatch_uid="fairwitness.defect")
+
+
+def _defect(**_ignored: Any) -> None:
+    error = sys.exc_info()[1]
+    if error is not None:
+        log(Event.DEFECT, where=place_of(error), error=error_code(error))
+
+
+def place_of(error: BaseException) -> str:
+    """Return `module.line` of the innermost frame of ours in the error's trace, as a CODE."""
+    place = "unknown"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith("fairwitness"):
+            place = f"{name.removeprefix('fairwitness.')}.{line}"
+    return place.lower()[-64:]
+
+
+class Quiet:
+    """Keeps answers free of what Django adds unasked: static protocol files carry their fixed headers only."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Serve; drop Vary and cookies from answers that a static protocol view made."""
+        response = self._get_response(request)
+        if getattr(response, STATIC_MARK, False):
+            for header in ("Vary", "Content-Language"):
+                if header in response.headers:
+                    del response.headers[header]
+            response.cookies.clear()
+        elif "Cache-Control" not in response.headers:
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+class Errors:
+    """Turns Refused and ProtocolError from any view into the one error shape: a page for a browser, else JSON."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Serve."""
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer the errors that speak to the caller."""
+        if isinstance(error, api.Http404):
+            return None
+        answer = api.response_to(error)
+        if answer is None or "text/html" not in request.headers.get("Accept", ""):
+            return answer
+        return render(request, "kit/refused.html", {"error": error}, status=answer.status_code)
+
+
+def page_context(_request: HttpRequest) -> dict[str, Any]:
+    """Give every template the node's role and name."""
+    return {"node_role": settings.FAIRWITNESS_ROLE, "node_name": settings.FAIRWITNESS.name}
