@@ -93,7 +93,7 @@ def encode_bundle(entries: Sequence[bytes]) -> bytes:
 
 def parse_bundle(data: bytes, width: int) -> tuple[bytes, ...]:
     """Split an entry bundle into exactly `width` entries; raises ProtocolError for a cut or a longer one."""
-    entries = []
+    entries: list[bytes] = []
     at, end = 0, len(data)
     while at < end:
         start = at + 2
