@@ -1,0 +1,291 @@
+"""One role in one long-lived process, driven over a pipe with an injected clock, randomness and network.
+
+Run as `python -m tests.harness.node ROLE FOLDER FD`. Requests come as pickled tuples on the connection FD:
+
+    ("reset", template, now, seed)      replace FOLDER by a copy of the template folder and start over
+    ("http", method, path, headers, body, now)   one call to the node's web application
+    ("due",) / ("run", now)             when the next job of the beat is due / run what is due
+    ("call", dotted name, args, kwargs, now)     one public function of the role, or of `tests.harness.acts`
+    ("dump",)                           every table in order, every file, every log line
+
+While it works on one, the node may ask the driver: ("out", method, url, headers, body) for a call to another node, ("push",
+title, body) for a message to a notification provider. Answers come back on the same pipe.
+"""
+
+import hashlib
+import os
+import pickle
+import random
+import shutil
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+
+class Stream:
+    """Bytes that look random and depend on a seed alone; stands in for the operating system's."""
+
+    def __init__(self) -> None:
+        self._seed, self._counter = b"", 0
+        self._lock = threading.Lock()
+
+    def reset(self, seed: str) -> None:
+        with self._lock:
+            self._seed, self._counter = seed.encode(), 0
+
+    def __call__(self, size: int) -> bytes:
+        out = bytearray()
+        with self._lock:
+            while len(out) < size:
+                self._counter += 1
+                out += hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
+        return bytes(out[:size])
+
+
+RANDOM = Stream()
+os.urandom = RANDOM
+random._urandom = RANDOM
+
+
+class Clock:
+    """Time as the driver says."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+class Pipe:
+    """The transport of kit.http: hands each call to the driver and waits for the answer."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def ask(self, *question: Any) -> Any:
+        self.connection.send_bytes(pickle.dumps(question))
+        return pickle.loads(self.connection.recv_bytes())
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], timeout: float) -> Any:
+        from fairwitness.kit import http
+
+        data = body if isinstance(body, bytes) else b"".join(body)
+        answer = self.ask("out", method, url, list(headers.items()), data)
+        if answer is None:
+            raise http.Unreachable("no answer: the harness has no route")
+        status, answer_headers, content = answer
+
+        def chunks() -> Iterator[bytes]:
+            for start in range(0, len(content), 1 << 16):
+                yield content[start : start + (1 << 16)]
+
+        return http.Answer(status, {k.lower(): v for k, v in answer_headers}, chunks())
+
+
+class Spools:
+    """Seals an answer once and gives the same ciphertext ever after: age draws randomness that cannot be seeded.
+
+    The key is the plaintext's own facts (sources, cuts, recipients, manifest), so another answer is never passed off.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def wrap(self, original: Any) -> Any:
+        def pass_to_spool(job: Any, make_manifest: Any, **options: Any) -> Any:
+            manifests: list[bytes] = []
+
+            def keep(clips: Any) -> bytes:
+                manifests.append(make_manifest(clips))
+                return manifests[-1]
+
+            facts = [(hashlib.sha256(c.source.read_bytes()).hexdigest(), c.start, c.end, c.mute, c.transcode) for c in job.cuts]
+            key = hashlib.sha256(repr((facts, job.recipients, RANDOM._seed, RANDOM._counter, CLOCK.now)).encode()).hexdigest()
+            stored, known = self.folder / f"{key}.age", self.folder / f"{key}.pickle"
+            if known.exists():
+                result, manifest = pickle.loads(known.read_bytes())
+                if keep(result.clips) != manifest:
+                    raise AssertionError("two answers under one key differ")
+                shutil.copyfile(stored, job.spool)
+                Path(job.spool).chmod(0o600)
+                return result
+            result = original(job, keep, **options)
+            shutil.copyfile(job.spool, stored)
+            known.write_bytes(pickle.dumps((result, manifests[-1])))
+            return result
+
+        return pass_to_spool
+
+
+class Node:
+    """The role's Django, its beat and its data folder."""
+
+    def __init__(self, role: str, folder: Path, connection: Connection) -> None:
+        self.role, self.folder, self.connection = role, folder, connection
+        self.pipe = Pipe(connection)
+        self.journal: list[dict[str, Any]] = []
+        self.beat: Any = None
+        self.ready = False
+
+    # -- life
+
+    def start(self) -> None:
+        """Import the role against FOLDER; only possible once, so the folder's path stays and its content changes."""
+        from fairwitness.kit import clock, http, journal, notify, supervise
+        from fairwitness.kit.video import worker
+
+        clock.set_clock(CLOCK)
+        http.set_transport(self.pipe)
+        supervise.setup(self.role, self.folder)
+        journal.configure(strict=True)
+        notify.set_sender(lambda channel, title, body, *rest: bool(self.pipe.ask("push", str(channel), title, body)))
+        spools = self.folder.parent / "spools"
+        spools.mkdir(exist_ok=True)
+        worker.pass_to_spool = Spools(spools).wrap(worker.pass_to_spool)
+        from django.core.management import call_command
+        from django.core.wsgi import get_wsgi_application
+
+        call_command("check", verbosity=0)
+        self.application = get_wsgi_application()
+        self.ready = True
+
+    def reset(self, template: Path, now: float, seed: str) -> None:
+        """Begin a new world from a template folder."""
+        from tests.harness import acts
+
+        if self.ready:
+            from django.core.cache import cache
+            from django.db import connections
+
+            connections.close_all()
+            cache.clear()
+        for item in list(self.folder.iterdir()) if self.folder.exists() else []:
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+        shutil.copytree(template, self.folder, dirs_exist_ok=True)
+        CLOCK.now = now
+        RANDOM.reset(seed)
+        random.seed(seed)
+        if not self.ready:
+            self.start()
+        from fairwitness.kit import journal
+
+        self.journal = []
+        journal.record_to(self.journal)
+        acts.forget(self.role)
+        self.beat = acts.make_beat(self.role)
+
+    # -- acts
+
+    def http(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes, remote: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        import io
+
+        url, _, query = path.partition("?")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": url,
+            "QUERY_STRING": query,
+            "SERVER_NAME": "node",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": remote,
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.url_scheme": "http",
+            "wsgi.multithread": False,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.version": (1, 0),
+        }
+        for name, value in headers:
+            key = name.upper().replace("-", "_")
+            environ[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value
+        started: list[Any] = []
+
+        def start_response(status: str, answer_headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            started[:] = [int(status.split()[0]), list(answer_headers)]
+            return lambda data: None
+
+        answer = self.application(environ, start_response)
+        try:
+            content = b"".join(answer)
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+        return started[0], started[1], content
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        import importlib
+
+        module, _, function = name.rpartition(".")
+        return getattr(importlib.import_module(module), function)(*args, **kwargs)
+
+    def dump(self) -> dict[str, Any]:
+        """Everything that whoever holds this node can read: rows in key order, files, log lines."""
+        from django.db import connection
+
+        tables = {}
+        with connection.cursor() as cursor:
+            for table in sorted(connection.introspection.table_names(cursor)):
+                cursor.execute(f'SELECT * FROM "{table}" ORDER BY 1')
+                columns = [column[0] for column in cursor.description]
+                tables[table] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        connection.close()
+        files = {}
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder).as_posix()
+            if path.is_file() and not name.startswith(("db.sqlite3", "run/")):
+                files[name] = path.read_bytes()
+        return {"tables": tables, "files": files, "journal": list(self.journal)}
+
+    def raw(self) -> dict[str, bytes]:
+        """Every file of the folder byte for byte, the database and its write-ahead log too."""
+        return {p.relative_to(self.folder).as_posix(): p.read_bytes() for p in sorted(self.folder.rglob("*")) if p.is_file()}
+
+    def handle(self, message: tuple[Any, ...]) -> Any:
+        kind, *rest = message
+        match kind:
+            case "reset":
+                template, now, seed = rest
+                return self.reset(Path(template), now, seed)
+            case "http":
+                method, path, headers, body, remote, CLOCK.now = rest
+                return self.http(method, path, headers, body, remote)
+            case "due":
+                return self.beat.next_due()
+            case "run":
+                (CLOCK.now,) = rest
+                return self.beat.run_due(CLOCK.now)
+            case "call":
+                name, args, kwargs, CLOCK.now = rest
+                return self.call(name, args, kwargs)
+            case "dump":
+                return self.dump()
+            case "raw":
+                return self.raw()
+        raise ValueError(kind)
+
+    def serve(self) -> None:
+        while True:
+            try:
+                message = pickle.loads(self.connection.recv_bytes())
+            except EOFError:
+                return
+            try:
+                result = ("result", self.handle(message))
+            except BaseException as error:  # noqa: BLE001 - the driver decides
+                result = ("error", type(error).__name__, str(error), traceback.format_exc())
+            self.connection.send_bytes(pickle.dumps(result))
+
+
+if __name__ == "__main__":
+    role, folder, descriptor = sys.argv[1:]
+    os.environ.setdefault("PYTEST_VERSION", "harness")
+    Node(role, Path(folder), Connection(int(descriptor))).serve()
