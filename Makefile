@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test test-slow check bench clean
+.PHONY: venv demo test proof check bench clean
 
 $(STAMP): requirements/dev.txt pyproject.toml core/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 12) else "Fairwitness needs Python 3.12 or newer; this is %d.%d. Set PYTHON=/path/to/python3.12" % sys.version_info[:2])'
@@ -20,6 +20,11 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest
+
+# The long proofs: what is marked `proof`, then the kill matrix of tests/mutants.
+proof: venv
+	$(BIN)/python scripts/test.py --proof
+	$(BIN)/python scripts/mutants.py
 
 check: venv
 	$(BIN)/ruff check .
