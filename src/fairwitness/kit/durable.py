@@ -1,4 +1,4 @@
-"""Writes that are on disk when they return. Each raises OSError and leaves the old content where it fails."""
+"""Positioned reads and writes for files that many share, and replacement whose folder is synced once for many files."""
 
 import os
 from pathlib import Path
@@ -37,12 +37,3 @@ def replace(target: Path, data: bytes, *, mode: int = 0o644) -> None:
 def rename(source: Path, target: Path) -> None:
     """Move a file or folder over `target` in one step; durable once the caller has synced the folder."""
     os.replace(source, target)  # noqa: PTH105 - by this name a test can stop the process here
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

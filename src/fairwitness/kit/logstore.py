@@ -32,7 +32,7 @@ from fairwitness_core.tlog import checkpoint as heads
 from fairwitness_core.tlog import merkle, note, proof, tiles
 from fairwitness_core.wire.errors import ProtocolError
 
-from fairwitness.kit import durable
+from fairwitness.kit import durable, files
 
 _HEADER = struct.Struct(">4sQIII")  # magic, index of the first entry, entries, bytes of payload, CRC-32 of these
 _MAGIC = b"FWL1"
@@ -276,11 +276,11 @@ class LogStore(LogReader):
                 if (directory / "leaves").exists():
                     raise LogDamagedError(f"{directory} holds entries but not whose: `log` is missing")  # noqa: TRY301
                 durable.replace(directory / "log", f"{vkey.name}\n{vkey.encode()}\n".encode())
-                durable.sync_directory(directory)
+                files.sync_folder(directory)
             _check_identity(directory, vkey.name, vkey)
             store._open_files(os.O_RDWR | os.O_CREAT)
             store.public.mkdir(exist_ok=True)
-            durable.sync_directory(directory)
+            files.sync_folder(directory)
             store._recover()
         except OSError as error:
             store.close(mark=False)
@@ -388,7 +388,7 @@ class LogStore(LogReader):
                 self._write_mark()
                 self._write_tiles(served, head.size)
                 durable.replace(self.public / "checkpoint", signed.encode())
-                durable.sync_directory(self.public)
+                files.sync_folder(self.public)
             except OSError as error:
                 raise LogWriteError(f"cannot publish a checkpoint: {error}", stored=None) from error
             self._prune(served, head.size)
@@ -425,7 +425,7 @@ class LogStore(LogReader):
             getattr(os, _SYNC_NAME)(self._fds[name])
         body = f"fairwitness mark 1\n{self.size}\n{self._end}\n{self.root().hex()}\n"
         durable.replace(self.directory / "mark", f"{body}{sha256(body.encode()).hexdigest()}\n".encode())
-        durable.sync_directory(self.directory)
+        files.sync_folder(self.directory)
         self._marked = self.size
 
     def _write_tiles(self, old: int, new: int) -> None:
@@ -438,8 +438,8 @@ class LogStore(LogReader):
             durable.replace(target, self._tile(path))
         if len(touched) > 1:
             for directory in sorted(touched):
-                durable.sync_directory(directory)
-            durable.sync_directory(self.directory)
+                files.sync_folder(directory)
+            files.sync_folder(self.directory)
 
     def _prune(self, old: int, new: int) -> None:
         # tlog-tiles lets partial tiles go once the full one is served; one left over is harmless.
@@ -582,7 +582,7 @@ def refill(directory: Path, fetch: tiles.Fetch, *, checkpoint: bytes, log: note.
         raise
     store.close()
     durable.rename(work, directory)
-    durable.sync_directory(directory.parent)
+    files.sync_folder(directory.parent)
     return head.size
 
 
