@@ -158,14 +158,21 @@ class Http:
         return self._whole(method, url, _exactly(chunks, size), size, max_bytes, timeout)
 
     def download(
-        self, url: str, sink: Callable[[bytes], object], *, max_bytes: int, timeout: float | None = None
+        self,
+        url: str,
+        sink: Callable[[bytes], object],
+        *,
+        max_bytes: int,
+        timeout: float | None = None,
+        method: str = "GET",
+        body: bytes = b"",
     ) -> Response:
-        """Fetch `url` and hand each chunk of a 200 answer to `sink`.
+        """Fetch `url` (by POST, for a call that is signed in its body) and hand each chunk of a 200 answer to `sink`.
 
         The Response's body is empty then; the body of any other status is returned (64 KiB of it at most). Raises
         Unreachable, TooLarge (the sink may have had up to `max_bytes` by then).
         """
-        answer = self._send("GET", url, b"", 0, timeout)
+        answer = self._send(method, url, body, len(body), timeout)
         try:
             if answer.status != 200:
                 return Response(answer.status, answer.headers, _collect(answer.chunks, 1 << 16))
