@@ -1,0 +1,516 @@
+"""One pass from a recording to a clean clip: cut, strip, mute, in bounded memory and without a temporary file.
+
+H.264 is copied, not encoded again, when the cut can begin at a key frame; everything else is decoded and encoded. The true
+start is in `ClipPass.facts`: a copied cut begins at the key frame before the asked time and never runs past the asked end.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from fairwitness_core.wire.errors import ProtocolError
+
+from fairwitness.kit.video.encode import AnyPacket, PictureEncoder, SoundEncoder
+from fairwitness.kit.video.fmp4 import VIDEO_SCALE, AudioTrack, Sample, VideoTrack, Writer
+from fairwitness.kit.video.nal import Cleaner, ParameterSets, parameter_sets
+from fairwitness.kit.video.source import open_source, picture_stream, seconds_of
+
+FRAGMENT_BYTES: Final = 512 << 10
+FRAGMENT_SECONDS: Final = 2
+_EARLY: Final = 200  # packets of sound held back until the first picture's time is known
+_DECODED: Final = 16  # packets of a copy that are decoded to see that they can be
+_LOOKED_AT: Final = 64  # packets that decide whether a stream can be copied
+_COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})  # what browsers play
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a pass stops rather than follow a malformed or absurd file."""
+
+    packets: int = 20_000_000
+    pixels: int = 64_000_000
+    errors: int = 5_000
+    sample: int = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What to take of a recording: seconds from its first picture; `end` None is its end.
+
+    `transcode` True encodes again, which makes the cut exact; False copies or refuses; None copies where a browser can play
+    the copy and a key frame lies at most `lead` seconds before `start`: all from there on is sent, and declared.
+    """
+
+    source: Path
+    start: float = 0.0
+    end: float | None = None
+    mute: bool = True
+    transcode: bool | None = None
+    lead: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse a cut that holds no time."""
+        if not 0 <= self.start < 10**7 or (self.end is not None and not self.start < self.end < 10**7):
+            raise ProtocolError("clip.cut", "a cut begins before it ends", evidence=f"{self.start} to {self.end}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFacts:
+    """What a finished pass made: true start and end in seconds from the recording's first picture, tracks, pictures."""
+
+    start: float
+    end: float
+    tracks: tuple[str, ...]
+    transcoded: bool
+    width: int
+    height: int
+    frames: int
+    dropped: int
+
+    @property
+    def seconds(self) -> float:
+        """The clip's length."""
+        return self.end - self.start
+
+
+class ClipPass:
+    """Yields the bytes of one clean fragmented MP4; iterate once, then read `facts`.
+
+    Raises ProtocolError `clip.*` for what cannot be read, has no pictures in the cut, or passes a limit, and
+    `clip.cancelled` when `cancelled()` says so, which is asked at every packet.
+    """
+
+    def __init__(self, cut: Cut, *, cancelled: Callable[[], bool] | None = None, limits: Limits | None = None) -> None:
+        self._cut = cut
+        self._cancelled = cancelled or (lambda: False)
+        self._limits = limits or Limits()
+        self._facts: ClipFacts | None = None
+
+    @property
+    def facts(self) -> ClipFacts:
+        """The facts, once the last byte was drawn."""
+        if self._facts is None:
+            raise RuntimeError("the pass is not finished")
+        return self._facts
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Run the pass."""
+        plan = None
+        if not self._cut.transcode:
+            with open_source(self._cut.source) as container:
+                plan = _plan_copy(container, self._cut, self._limits)
+            if plan is None and self._cut.transcode is False:
+                raise ProtocolError("clip.not_copyable", "this recording must be converted", hint="allow transcoding")
+        with open_source(self._cut.source) as container:
+            video = picture_stream(container)
+            _check_pixels(video, self._limits)
+            run = _Run(self, container, video, plan)
+            try:
+                yield from run.chunks()
+            except av.error.FFmpegError as error:
+                raise ProtocolError("clip.undecodable", "the recording breaks off", evidence=str(error)) from error
+            self._facts = run.facts()
+
+
+@dataclass(frozen=True, slots=True)
+class _CopyPlan:
+    """Where to begin a copy (pts in the stream's time base) and the parameter sets to declare."""
+
+    start: int
+    sets: ParameterSets
+    turn: int
+
+
+def _check_pixels(video: VideoStream, limits: Limits) -> None:
+    context = video.codec_context
+    if context.width * context.height > limits.pixels:
+        raise ProtocolError("clip.pixels", "the pictures are too large", evidence=f"{context.width}x{context.height}")
+
+
+def _origin(video: VideoStream) -> int:
+    return video.start_time or 0
+
+
+def _seek(container: InputContainer, video: VideoStream, seconds: float) -> None:
+    """Go to the key frame at or before `seconds`; where a file cannot seek, stay at its beginning."""
+    if seconds <= 0 or not video.time_base:
+        return
+    try:
+        container.seek(_origin(video) + int(seconds / video.time_base), stream=video, backward=True)
+    except (av.error.FFmpegError, OSError):
+        return
+
+
+def _plan_copy(container: InputContainer, cut: Cut, limits: Limits) -> _CopyPlan | None:
+    """Decide whether the cut can be copied, and from which key frame; None when it has to be converted."""
+    video = picture_stream(container)
+    context = video.codec_context
+    if context.name != "h264" or context.pix_fmt not in _COPIED_FORMATS or not video.time_base:
+        return None
+    if _many_edits(cut.source):
+        return None  # the order and visibility of pictures is then more than a run of packets
+    _seek(container, video, cut.start)
+    asked = _origin(video) + int(cut.start / video.time_base)
+    sets: ParameterSets | None = None
+    cleaner: Cleaner | None = None
+    start: int | None = None
+    shown: list[av.VideoFrame] = []
+    seen = last = 0
+    for packet in container.demux(video):
+        if not packet.size:
+            if last <= asked and asked > _origin(video):
+                raise ProtocolError("clip.empty", "the cut begins after the recording's end", evidence=str(cut.start))
+            break
+        seen += 1
+        if seen > limits.packets or packet.size > limits.sample or packet.dts is None:
+            return None
+        late = packet.pts is not None and packet.pts > asked
+        if packet.is_keyframe:
+            if late and start is not None:
+                break
+            if packet.is_discard or packet.pts is None:
+                return None  # an edit list hides this picture from the owner: it must not leave
+            start = packet.pts
+            if sets is None:
+                sets = parameter_sets(context.extradata, bytes(packet))
+                cleaner = Cleaner(sets) if sets else None
+        if start is None:
+            continue
+        if seen <= _DECODED or not shown:
+            try:
+                shown += packet.decode()[:1]  # a copy that does not decode at once is no use to anyone
+            except av.error.FFmpegError:
+                return None
+        if packet.pts is None or packet.is_discard or cleaner is None or not _cleanable(cleaner, packet):
+            return None
+        last = max(last, packet.pts + (packet.duration or 1))
+        if late and seen > _LOOKED_AT:
+            break
+    if sets is None or start is None or asked - start > cut.lead / video.time_base:
+        return None
+    return _CopyPlan(start, sets, _turn(shown[0]) if shown else 0)
+
+
+def _cleanable(cleaner: Cleaner, packet: AnyPacket) -> bool:
+    try:
+        return bool(cleaner.clean(bytes(packet)))
+    except ProtocolError:
+        return False
+
+
+def _turn(frame: av.VideoFrame) -> int:
+    """Return a picture's display turn in whole quarter turns clockwise; other angles and mirrors are not kept."""
+    turn = -frame.rotation % 360
+    return turn if turn % 90 == 0 else 0
+
+
+def _many_edits(path: Path) -> bool:
+    """Tell whether an MP4's edit list has more than the one edit that shifts a track's start."""
+    with path.open("rb") as stream:
+        at, end = 0, stream.seek(0, 2)
+        while at + 16 <= end:
+            stream.seek(at)
+            head = stream.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            if kind == b"moov":
+                stream.seek(at)
+                return _edits_in(stream.read(min(size, 8 << 20)))
+            if size < 8 or not kind.isalnum():
+                return False
+            at += size
+    return False
+
+
+def _edits_in(moov: bytes) -> bool:
+    at = moov.find(b"elst")
+    while at >= 0:
+        wide = moov[at + 4 : at + 5] == b"\1"
+        count = int.from_bytes(moov[at + 8 : at + 12], "big")
+        row, place = (20, 8) if wide else (12, 4)
+        media = 0
+        for i in range(min(count, 64)):
+            begin = at + 12 + i * row + place
+            media += moov[begin : begin + place] not in (b"\xff" * place, b"")
+        if media > 1:
+            return True
+        at = moov.find(b"elst", at + 4)
+    return False
+
+
+class _Run:
+    """The state of one pass over one open container."""
+
+    def __init__(self, owner: ClipPass, container: InputContainer, video: VideoStream, plan: _CopyPlan | None) -> None:
+        self._cut = owner._cut  # noqa: SLF001 - a pass and its run are one thing in two lifetimes
+        self._cancelled = owner._cancelled  # noqa: SLF001
+        self._limits = owner._limits  # noqa: SLF001
+        self._container = container
+        self._video = video
+        self._plan = plan
+        self._base = video.time_base or Fraction(1, VIDEO_SCALE)
+        self._origin = _origin(video)
+        self._writer: Writer | None = None
+        self._pictures: list[Sample] = []
+        self._sounds: list[Sample] = []
+        self._pending: Sample | None = None  # a sample's length is known only from the next one
+        self._held = 0
+        self._zero: Fraction | None = None  # the clip's first picture, seconds in the file's own clock
+        self._shift = self._delay = 0  # the first picture's decode time, and how long it waits to be shown (1/90000 s)
+        self._early: list[AnyPacket] = []  # sound that the file holds before the first picture
+        self._frames = self._dropped = self._errors = 0
+        self._last_end = 0
+        self._encoder: PictureEncoder | None = None
+        self._sound: SoundEncoder | None = None
+        self._turn = plan.turn if plan else 0
+        self._guess = 0
+        audio = container.streams.audio
+        self._audio: AudioStream | None = audio[0] if audio and not self._cut.mute else None
+
+    # -- driving ---------------------------------------------------------------------------------------------------------
+
+    def chunks(self) -> Iterator[bytes]:
+        _seek(self._container, self._video, self._cut.start)
+        if self._plan is None:
+            self._video.thread_type = "AUTO"
+            self._video.codec_context.thread_count = 2
+        step = self._copy if self._plan is not None else self._convert
+        done = False
+        for packet in self._packets():
+            if packet.stream_index == self._video.index:
+                done = done or step(packet)
+            else:
+                self._hear(packet)
+            if self._held >= FRAGMENT_BYTES or self._span() >= FRAGMENT_SECONDS * VIDEO_SCALE:
+                yield from self._flush()
+            if done and not self._sound_is_behind(packet):
+                break
+        if self._plan is None and not done:
+            self._drain()
+        yield from self._finish()
+
+    def _sound_is_behind(self, packet: AnyPacket) -> bool:
+        """Tell whether sound of the cut may still follow in the file after its last picture."""
+        if self._sound is None or self._cut.end is None or packet.pts is None or packet.time_base is None:
+            return False
+        past = packet.pts * packet.time_base - self._origin * self._base - Fraction(self._cut.end)
+        return past < (2 if packet.stream_index == self._video.index else 0)
+
+    def _packets(self) -> Iterator[AnyPacket]:
+        streams = [self._video] if self._audio is None else [self._video, self._audio]
+        count = 0
+        demuxed = self._container.demux(*streams)
+        while True:
+            try:
+                packet = next(demuxed)
+            except StopIteration:
+                return
+            except av.error.FFmpegError as error:
+                if isinstance(error, av.error.EOFError) or self._frames:
+                    return  # what was read so far is kept: a camera that lost power leaves such files
+                raise
+            count += 1
+            if self._cancelled():
+                raise ProtocolError("clip.cancelled", "the pass was cancelled")
+            if count > self._limits.packets or packet.size > self._limits.sample:
+                raise ProtocolError("clip.limits", "the recording has too many or too large packets")
+            if packet.size:
+                yield packet
+
+    # -- copying ---------------------------------------------------------------------------------------------------------
+
+    def _copy(self, packet: AnyPacket) -> bool:
+        """Take one packet of an H.264 stream; return True after the cut's end."""
+        plan = self._plan
+        if plan is None:
+            raise RuntimeError("no plan to copy by")
+        pts = packet.pts if packet.pts is not None else packet.dts
+        if pts is None or (self._zero is None and not (packet.is_keyframe and pts >= plan.start)):
+            return False
+        if pts < plan.start:
+            self._dropped += 1  # it leads an open group of pictures and refers to what is before the cut
+            return False
+        if packet.is_discard or (self._cut.end is not None and (pts - self._origin) * self._base >= self._cut.end):
+            return True
+        if self._zero is None:
+            self._cleaner = Cleaner(plan.sets)
+            self._shift = int((packet.dts if packet.dts is not None else pts) * self._base * VIDEO_SCALE)
+            self._delay = max(int(pts * self._base * VIDEO_SCALE) - self._shift, 0)
+            self._begin(pts * self._base, plan.sets)
+        try:
+            data = self._cleaner.clean(bytes(packet))
+        except ProtocolError:
+            data = b""
+        if not data:
+            self._dropped += 1
+            return False
+        time = int((packet.dts if packet.dts is not None else pts) * self._base * VIDEO_SCALE) - self._shift
+        shown = int((pts - plan.start) * self._base * VIDEO_SCALE)
+        length = int((packet.duration or 0) * self._base * VIDEO_SCALE)
+        self._add(time, shown, length, sync=packet.is_keyframe, data=data)
+        return False
+
+    # -- converting ------------------------------------------------------------------------------------------------------
+
+    def _convert(self, packet: AnyPacket) -> bool:
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            self._fail(error)
+            return False
+        return self._encode(frames)
+
+    def _fail(self, error: av.error.FFmpegError) -> None:
+        self._errors += 1
+        if self._errors > self._limits.errors:
+            raise ProtocolError("clip.undecodable", "too much of the recording is damaged", evidence=str(error)) from error
+
+    def _drain(self) -> None:
+        try:
+            self._encode(self._video.codec_context.decode(None))
+        except (av.error.FFmpegError, EOFError):
+            return  # the last pictures are lost with the damage before them
+
+    def _encode(self, frames: list[av.VideoFrame]) -> bool:
+        """Encode pictures of the cut; return True after its end."""
+        for frame in frames:
+            if frame.width * frame.height > self._limits.pixels:
+                raise ProtocolError("clip.pixels", "the pictures are too large", evidence=f"{frame.width}x{frame.height}")
+            pts = frame.pts if frame.pts is not None else self._guessed()
+            self._guess = pts
+            at = Fraction(pts - self._origin) * self._base
+            if at < self._cut.start:
+                continue
+            if self._cut.end is not None and at >= self._cut.end:
+                return True
+            if self._encoder is None:
+                self._turn = _turn(frame)
+                self._encoder = PictureEncoder(frame, self._rate())
+                sets = parameter_sets(self._encoder.extradata)
+                if sets is None:
+                    raise RuntimeError("the encoder gave no parameter sets")
+                self._cleaner = Cleaner(sets)
+                self._begin(pts * self._base, sets)
+            self._take(self._encoder.encode(frame, int((pts * self._base - (self._zero or 0)) * VIDEO_SCALE)))
+        return False
+
+    def _rate(self) -> Fraction:
+        rate = self._video.average_rate or self._video.guessed_rate
+        return Fraction(rate.numerator, rate.denominator) if rate else Fraction(25)
+
+    def _guessed(self) -> int:
+        """Return a time for a picture that has none (raw streams): one frame after the last."""
+        return self._guess + max(int(1 / self._rate() / self._base), 1) if self._frames or self._encoder else self._origin
+
+    def _take(self, packets: list[AnyPacket]) -> None:
+        for packet in packets:
+            time = packet.dts if packet.dts is not None else packet.pts or 0
+            data = self._cleaner.clean(bytes(packet))
+            if data:
+                self._add(time, packet.pts or 0, packet.duration or 0, sync=packet.is_keyframe, data=data)
+
+    # -- sound -----------------------------------------------------------------------------------------------------------
+
+    def _hear(self, packet: AnyPacket) -> None:
+        """Decode and encode sound: a copied AAC frame can carry text of the camera's encoder in its fill elements."""
+        if self._zero is None:
+            self._early = [*self._early[-_EARLY:], packet]
+            return
+        if self._sound is None:
+            return
+        try:
+            frames: list[Any] = packet.decode()
+        except av.error.FFmpegError as error:
+            self._fail(error)
+            return
+        for frame in frames:
+            if not isinstance(frame, av.AudioFrame) or frame.pts is None or not frame.time_base:
+                continue
+            at = Fraction(frame.pts) * frame.time_base
+            ended = self._cut.end is not None and at - self._origin * self._base >= self._cut.end
+            if at >= self._zero and not ended:
+                self._sounds += self._sound.encode(frame, at - self._zero)
+        self._held += 1024 * len(frames)
+
+    # -- writing ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, zero: Fraction, sets: ParameterSets) -> None:
+        self._zero = zero
+        sound = None
+        if self._audio is not None:
+            self._sound = SoundEncoder(self._audio)
+            sound = AudioTrack(self._sound.channels, self._sound.config)
+        context = self._video.codec_context
+        width, height = (self._encoder.width, self._encoder.height) if self._encoder else (context.width, context.height)
+        aspect = self._video.sample_aspect_ratio or Fraction(1)
+        if not Fraction(1, 8) <= aspect <= 8:
+            aspect = Fraction(1)
+        track = VideoTrack(width, height, self._turn, (aspect.numerator, aspect.denominator), sets.record(), self._delay)
+        stated = seconds_of(self._container, self._video) or 0.0
+        end = min(self._cut.end or stated, stated) if stated else self._cut.end or 0.0
+        self._writer = Writer(track, sound, max(end - float(zero - self._origin * self._base), 0.0))
+        self._size = (width, height)
+        self._head = self._writer.head()
+        early, self._early = self._early, []
+        for packet in early:
+            self._hear(packet)
+
+    def _add(self, time: int, shown: int, length: int, *, sync: bool, data: bytes) -> None:
+        last = self._pending
+        if last is not None:
+            time = max(time, last.time + 1)  # a camera's clock may stand still; a track's may not
+            self._pictures.append(Sample(last.time, time - last.time, last.offset, last.sync, last.data))
+        length = length or (time - last.time if last else VIDEO_SCALE // 25)
+        self._pending = Sample(time, length, shown + self._delay - time, sync, data)
+        if self._cut.end is not None and self._zero is not None:
+            left = int((Fraction(self._cut.end) - self._zero + self._origin * self._base) * VIDEO_SCALE) - shown
+            self._pending = replace(self._pending, length=max(min(self._pending.length, left), 1))
+        self._last_end = max(self._last_end, shown + self._pending.length)
+        self._held += len(data)
+        self._frames += 1
+
+    def _span(self) -> int:
+        return self._pictures[-1].time - self._pictures[0].time if self._pictures else 0
+
+    def _flush(self) -> Iterator[bytes]:
+        if self._writer is None or not (self._pictures or self._sounds):
+            return
+        if self._head:
+            yield self._head
+            self._head = b""
+        yield self._writer.fragment(self._pictures, self._sounds)
+        self._pictures, self._sounds, self._held = [], [], 0
+
+    def _finish(self) -> Iterator[bytes]:
+        if self._encoder is not None:
+            self._take(self._encoder.finish())
+        if self._sound is not None:
+            self._sounds += self._sound.finish()
+        if self._pending is not None:
+            self._pictures.append(self._pending)
+        if not self._frames:
+            what = "clip.undecodable" if self._errors else "clip.empty"
+            raise ProtocolError(what, "there is no picture in this cut", hint="choose another part of the recording")
+        yield from self._flush()
+
+    def facts(self) -> ClipFacts:
+        start = float((self._zero or 0) - self._origin * self._base)
+        tracks = ("video", "audio") if self._sound is not None else ("video",)
+        return ClipFacts(
+            start=start,
+            end=start + self._last_end / VIDEO_SCALE,
+            tracks=tracks,
+            transcoded=self._plan is None,
+            width=self._size[0],
+            height=self._size[1],
+            frames=self._frames,
+            dropped=self._dropped,
+        )

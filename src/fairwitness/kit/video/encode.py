@@ -1,0 +1,114 @@
+"""Encoders that leave no name behind: H.264 by x264, AAC by libavcodec in its bit-exact mode."""
+
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+import av.error
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.codec.context import Flags
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+
+from fairwitness.kit.video.fmp4 import AUDIO_SCALE, VIDEO_SCALE, Sample
+
+type AnyPacket = Packet[Any]  # of either kind of stream; the alias is lazy because the class is generic in stubs only
+
+MAX_SIDE: Final = 3840  # larger pictures are scaled down: no H.264 level that browsers decode goes further
+_FRAME: Final = 1024  # sound samples in one AAC frame
+
+
+class PictureEncoder:
+    """Encodes pictures of one size; later pictures of another size are scaled to the first one's."""
+
+    def __init__(self, first: av.VideoFrame, rate: Fraction | None) -> None:
+        scale = max(first.width, first.height, MAX_SIDE) / MAX_SIDE
+        self.width = max(int(first.width / scale) & ~1, 2)
+        self.height = max(int(first.height / scale) & ~1, 2)
+        context = av.CodecContext.create("libx264", "w")
+        if not isinstance(context, VideoCodecContext):
+            raise TypeError("libx264 is no video encoder")
+        context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
+        context.time_base = Fraction(1, VIDEO_SCALE)
+        pace = rate if rate and 1 <= rate <= 120 else Fraction(25)
+        context.framerate = pace
+        context.flags |= Flags.global_header
+        context.thread_count = 2
+        context.max_b_frames = 0
+        context.gop_size = max(int(pace * 2), 1)
+        context.options = {"preset": "veryfast", "crf": "21", "rc-lookahead": "8", "sc_threshold": "0"}
+        context.open()
+        self._context = context
+        self._last = -1
+
+    @property
+    def extradata(self) -> bytes:
+        """The parameter sets, as the encoder wrote them."""
+        return self._context.extradata or b""
+
+    def encode(self, frame: av.VideoFrame, time: int) -> list[AnyPacket]:
+        """Encode one picture shown at `time` (1/90000 s); pictures that share a time are made to follow each other."""
+        self._last = max(time, self._last + 1)
+        picture = frame.reformat(width=self.width, height=self.height, format="yuv420p")
+        picture.pts, picture.time_base = self._last, Fraction(1, VIDEO_SCALE)
+        picture.pict_type = 0
+        return list(self._context.encode(picture))
+
+    def finish(self) -> list[AnyPacket]:
+        """Return the last packets."""
+        return list(self._context.encode(None))
+
+
+class SoundEncoder:
+    """Encodes sound as AAC, 48 kHz, one or two channels, 64 kbit/s for each."""
+
+    def __init__(self, source: AudioStream) -> None:
+        self.channels = 1 if source.codec_context.channels == 1 else 2
+        layout = "mono" if self.channels == 1 else "stereo"
+        context = av.CodecContext.create("aac", "w")
+        if not isinstance(context, AudioCodecContext):
+            raise TypeError("aac is no sound encoder")
+        context.sample_rate, context.layout, context.format = AUDIO_SCALE, layout, "fltp"
+        context.time_base = Fraction(1, AUDIO_SCALE)
+        context.bit_rate = 64_000 * self.channels
+        context.flags |= Flags.global_header | Flags.bitexact
+        context.open()
+        self._context = context
+        self._resampler = AudioResampler(format="fltp", layout=layout, rate=AUDIO_SCALE, frame_size=_FRAME)
+        self._next: int | None = None
+
+    @property
+    def config(self) -> bytes:
+        """The AudioSpecificConfig."""
+        return self._context.extradata or b""
+
+    def encode(self, frame: av.AudioFrame, at: Fraction) -> list[Sample]:
+        """Encode sound that is heard `at` seconds after the clip's first picture."""
+        if self._next is None:
+            self._next = max(int(at * AUDIO_SCALE), 0)
+        frame.pts = None  # one unbroken run: holes of a camera's sound clock are closed by the order of samples
+        return self._take(self._resampler.resample(frame))
+
+    def finish(self) -> list[Sample]:
+        """Return the last samples."""
+        if self._next is None:
+            return []
+        samples = self._take(self._resampler.resample(None))
+        return samples + self._samples(list(self._context.encode(None)))
+
+    def _take(self, frames: list[av.AudioFrame]) -> list[Sample]:
+        packets: list[AnyPacket] = []
+        for frame in frames:
+            frame.pts = None
+            packets += self._context.encode(frame)
+        return self._samples(packets)
+
+    def _samples(self, packets: list[AnyPacket]) -> list[Sample]:
+        out = []
+        for packet in packets:
+            time = self._next or 0
+            self._next = time + _FRAME
+            out.append(Sample(time, _FRAME, 0, sync=True, data=bytes(packet)))
+        return out
