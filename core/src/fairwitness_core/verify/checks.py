@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Self
 
 from fairwitness_core.wire.errors import ProtocolError
 
@@ -39,7 +40,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class BagReport:
-    """The outcome for one bag. `facts`: what the evidence is, as labels and values. `fingerprints`: the keys that it was judged by."""
+    """The outcome for one bag. `facts`: labels and values of what it is; `fingerprints`: of the keys that it was judged by."""
 
     checks: tuple[Check, ...]
     facts: tuple[tuple[str, str], ...]
@@ -92,7 +93,7 @@ class Recorder:
             self.problem(where, code, text)
         return truth
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:

@@ -38,6 +38,7 @@ PROOFS = (REQUEST_ENTRY, REQUEST_PROOF, GENESIS, DIRECTORY, TICK_ENTRY, TICK_PRO
 SEAL_ENVELOPE = f"{SEAL}/seal.dsse.json"
 SEAL_SUMS = f"{SEAL}/sha256.txt"
 
+EVENT_KINDS = ("dsse.json", "nonce", "tlog-proof")  # the three files of a logged event
 SEAL_PREDICATE = "https://fairwitness.invalid/seal/v1"
 # Names of a custody event's subjects; clips go by their own names.
 SUBJECT_SEALED = "sealed"
