@@ -19,7 +19,7 @@ demo: venv
 	$(BIN)/fairwitness demo
 
 test: venv
-	$(BIN)/python -m pytest
+	$(BIN)/python scripts/test.py
 
 # The long proofs: what is marked `proof`, then the kill matrix of tests/mutants.
 proof: venv

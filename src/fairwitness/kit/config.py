@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from fairwitness.kit import files
 
 DATA_VARIABLE = "FAIRWITNESS_DATA"
+PORT_VARIABLE = "FAIRWITNESS_PORT"
 FILE_NAME = "config.toml"
 
 
@@ -134,6 +135,10 @@ def load[C: RoleConfig](kind: type[C], folder: Path | None) -> C:
                 raise ConfigError(f"{path}: {error}") from error
         if "data_dir" in values:
             raise ConfigError(f"{path}: data_dir is not set here but by {DATA_VARIABLE}")
+    chosen = os.environ.get(PORT_VARIABLE, "")
+    if folder is not None and values.get("port", 0) == 0 and chosen.isdecimal():
+        # The supervisor chose a free port; its children and their addresses follow it.
+        values["port"] = int(chosen)
     found = parse(kind, values, where=f"{folder / FILE_NAME if folder else FILE_NAME}", extra={"data_dir": folder})
     use(found)
     return found

@@ -8,11 +8,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import got_request_exception
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from fairwitness.kit import api
 from fairwitness.kit.journal import Event, error_code, log
 
 STATIC_MARK = "fairwitness_static"
@@ -81,12 +80,17 @@ class Errors:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Answer the errors that speak to the caller."""
-        if isinstance(error, api.Http404):
-            return None
-        answer = api.response_to(error)
-        if answer is None or "text/html" not in request.headers.get("Accept", ""):
-            return answer
-        return render(request, "kit/refused.html", {"error": error}, status=answer.status_code)
+        return None if isinstance(error, Http404) else refusal(request, error)
+
+
+def refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
+    """Answer an error that speaks to the caller, as a page or as JSON; None for a defect of ours."""
+    from fairwitness.kit import api  # noqa: PLC0415 - ninja needs the settings, which name this module
+
+    answer = api.response_to(error)
+    if answer is None or "text/html" not in request.headers.get("Accept", ""):
+        return answer
+    return render(request, "kit/refused.html", {"error": error}, status=answer.status_code)
 
 
 def page_context(_request: HttpRequest) -> dict[str, Any]:

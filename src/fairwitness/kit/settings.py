@@ -18,7 +18,6 @@ from django.utils.csp import CSP
 from fairwitness.kit import config, files
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-PORT_VARIABLE = "FAIRWITNESS_PORT"
 _STAFF_ROLES = ("hub", "agency")
 
 
@@ -33,6 +32,11 @@ def config_of(role: str) -> type[config.RoleConfig]:
     return found
 
 
+def _urls(role: str) -> str:
+    own = f"fairwitness.{role}.urls"
+    return own if importlib.util.find_spec(own) is not None else "fairwitness.kit.urls"
+
+
 def build(role: str) -> dict[str, Any]:
     """Return the settings of `role`, having loaded its configuration. Raises ConfigError, UnsafeMode, OSError."""
     cfg = config.load(config_of(role), config.data_dir())
@@ -44,7 +48,7 @@ def build(role: str) -> dict[str, Any]:
         "FAIRWITNESS_ROLE": role,
         "DEBUG": False,
         "SECRET_KEY": _secret_key(cfg),
-        "ROOT_URLCONF": f"fairwitness.{role}.urls",
+        "ROOT_URLCONF": _urls(role),
         "INSTALLED_APPS": _apps(role, staff=staff),
         "MIDDLEWARE": [
             "django.middleware.security.SecurityMiddleware",
@@ -144,6 +148,8 @@ def _accounts(cfg: config.RoleConfig, *, staff: bool) -> dict[str, Any]:
         "LOGIN_REDIRECT_URL": "/",
         "LOGOUT_REDIRECT_URL": "/auth/sign-in",
         "ACCOUNT_ADAPTER": "fairwitness.kit.accounts.adapters.AccountAdapter",
+        "ACCOUNT_USER_MODEL_EMAIL_FIELD": None,
+        "ACCOUNT_USER_MODEL_USERNAME_FIELD": "username",
         "ACCOUNT_LOGIN_METHODS": {"username"},
         "ACCOUNT_SIGNUP_FIELDS": ["username*"],
         "ACCOUNT_EMAIL_VERIFICATION": "none",
@@ -153,7 +159,7 @@ def _accounts(cfg: config.RoleConfig, *, staff: bool) -> dict[str, Any]:
         "ACCOUNT_RATE_LIMITS": {"login": "60/m/ip"},
         "ALLAUTH_TRUSTED_PROXY_COUNT": 0,
         "MFA_ADAPTER": "fairwitness.kit.accounts.adapters.MfaAdapter",
-        "MFA_SUPPORTED_TYPES": ["webauthn", "totp"],
+        "MFA_SUPPORTED_TYPES": ["webauthn"],
         "MFA_PASSKEY_LOGIN_ENABLED": True,
         "MFA_PASSKEY_SIGNUP_ENABLED": False,
         "MFA_ALLOW_UNVERIFIED_EMAIL": True,
@@ -165,11 +171,13 @@ def _accounts(cfg: config.RoleConfig, *, staff: bool) -> dict[str, Any]:
             "add_webauthn": "fairwitness.kit.accounts.forms.AddPasskey",
             "login_webauthn": "fairwitness.kit.accounts.forms.SignInWithPasskey",
             "reauthenticate_webauthn": "fairwitness.kit.accounts.forms.StepUpWithPasskey",
+            "authenticate_webauthn": "fairwitness.kit.accounts.forms.FollowWithPasskey",
+            "authenticate": "fairwitness.kit.accounts.forms.NoCodes",
         },
     }
     if staff:
         found |= {
-            "SOCIALACCOUNT_ADAPTER": "fairwitness.kit.accounts.adapters.SocialAdapter",
+            "SOCIALACCOUNT_ADAPTER": "fairwitness.kit.accounts.social.SocialAdapter",
             "SOCIALACCOUNT_STORE_TOKENS": False,
             "SOCIALACCOUNT_AUTO_SIGNUP": False,
             "SOCIALACCOUNT_LOGIN_ON_GET": False,

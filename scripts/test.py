@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Run the whole suite: one pytest process per Django role and one for the rest, two at a time, and add up the counts.
+
+    python scripts/test.py [PATH ...] [-- PYTEST-ARGUMENT ...]
+
+Without paths it runs everything; with paths, the groups that they belong to. The exit status is 0 only if every group
+ran and nothing failed. The last line is `N passed, N failed, N skipped`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROLES = ("hub", "agency", "home")
+NO_TESTS = 5
+_print_lock = threading.Lock()
+
+
+def role_of(path: Path) -> str | None:
+    """Return the role of a path given on the command line; '' for none, None where a folder may hold several."""
+    try:
+        parts = path.resolve().relative_to(ROOT / "tests").parts
+    except ValueError:
+        return ""
+    names = [part.split("::")[0].removesuffix(".py").removeprefix("test_") for part in parts]
+    found = next((name for name in names if name in ROLES), "")
+    if found:
+        return found
+    return None if Path(str(path).split("::", maxsplit=1)[0]).is_dir() else ""
+
+
+def groups(paths: list[str]) -> dict[str, list[str]]:
+    """Return role ('' for the rest) to the paths that its process is given."""
+    if not paths:
+        return {"": ["core/tests", "tests"], **{role: ["tests"] for role in ROLES}}
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        role = role_of(Path(path))
+        for name in [role] if role is not None else ["", *ROLES]:
+            found.setdefault(name, []).append(path)
+    return found
+
+
+def run(role: str, paths: list[str], extra: list[str]) -> tuple[str, int, dict[str, int]]:
+    """Run one group in a fresh data folder; return its name, exit status and counts."""
+    name = role or "plain"
+    folder = Path(tempfile.mkdtemp(prefix=f"fairwitness-test-{name}-"))
+    counts = folder / "counts"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DJANGO_")}
+    environment.pop("FAIRWITNESS_DATA", None)
+    environment |= {"FAIRWITNESS_ROLE": role, "FAIRWITNESS_COUNTS": str(counts)}
+    if role:
+        (folder / "data").mkdir(mode=0o700)
+        environment["FAIRWITNESS_DATA"] = str(folder / "data")
+    process = subprocess.run(
+        [sys.executable, "-m", "pytest", *extra, *paths],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    found = dict.fromkeys(("passed", "failed", "error", "skipped", "xfailed", "xpassed"), 0)
+    if counts.exists():
+        found |= {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", counts.read_text())}
+    shutil.rmtree(folder, ignore_errors=True)
+    with _print_lock:
+        print(f"=== {name} ===")
+        print(process.stdout.rstrip())
+        sys.stdout.flush()
+    return name, process.returncode, found
+
+
+def main(arguments: list[str]) -> int:
+    """Run the groups and print the sum."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    paths, extra = arguments[:split], arguments[split + 1 :]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = list(pool.map(lambda item: run(item[0], item[1], extra), groups(paths).items()))
+    total = {key: sum(counts[key] for _, _, counts in results) for key in results[0][2]}
+    broken = [name for name, status, _ in results if status not in (0, NO_TESTS)]
+    silent = [name for name, status, counts in results if status == 0 and not any(counts.values())]
+    if broken or silent:
+        print(f"not clean: {', '.join(broken + silent)}")
+    failed = total["failed"] + total["error"]
+    print(
+        f"{total['passed'] + total['xpassed']} passed, {failed} failed, {total['skipped']} skipped"
+        + (f", {total['xfailed']} expected failures" if total["xfailed"] else "")
+    )
+    ran = total["passed"] + failed
+    return 0 if not broken and not silent and not failed and ran else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,267 @@
+"""`fairwitness <role> run`: one supervisor, and under it web, beat and (on the hub) the sequencer, each its own process.
+
+A child that dies is started again, with a growing pause. SIGTERM and SIGINT stop everything gracefully: each child
+finishes what it is doing. Whatever a killed child had acknowledged is on disk.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fairwitness.kit import config, files
+from fairwitness.kit.files import FileLock, Locked
+from fairwitness.kit.journal import Event, log
+from fairwitness.kit.settings import config_of
+
+_LONGEST_PAUSE = 30
+_STABLE = 30
+_READY_SECONDS = 60
+ROLES = ("hub", "home", "agency")
+
+_stop = threading.Event()
+
+
+def stopping() -> threading.Event:
+    """Return the event that is set when this process should finish what it does and end."""
+    return _stop
+
+
+def setup(role: str, data_dir: Path | None = None) -> None:
+    """Make this process one of `role`: environment, settings, Django. Raises ConfigError."""
+    if role not in ROLES:
+        raise config.ConfigError(f"no such role: {role}")
+    if data_dir is not None:
+        os.environ[config.DATA_VARIABLE] = str(data_dir.absolute())
+    os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{role}.settings"
+    os.umask(0o077)
+    import django  # noqa: PLC0415 - reads the environment set above
+
+    django.setup()
+
+
+def wsgi(role: str) -> Callable[..., Any]:
+    """Return the role's WSGI application."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"fairwitness.{role}.settings")
+    from django.core.wsgi import get_wsgi_application  # noqa: PLC0415 - reads the environment set above
+
+    return get_wsgi_application()
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    again_at: float = field(default=0.0)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
+        self.started = time.monotonic()
+
+    def check(self) -> None:
+        """Note a death, and start again when the pause is over."""
+        if self.process is not None:
+            status = self.process.poll()
+            if status is None:
+                return
+            self.failures = 1 if time.monotonic() - self.started > _STABLE else self.failures + 1
+            pause = min(2 ** (self.failures - 1), _LONGEST_PAUSE)
+            log(Event.CHILD_DIED, process=self.name, status=status, restart_in=pause)
+            self.process = None
+            self.again_at = time.monotonic() + pause
+        elif time.monotonic() >= self.again_at:
+            self.start()
+
+
+def run(role: str, data_dir: Path, *, out: Any = None) -> int:
+    """Run a node until it is told to stop, and return the exit status.
+
+    Prints `{"ready": true, "url": ...}` on standard output once the web process answers. `<data>/run/address` then holds
+    the url and `<data>/run/supervisor.pid` this process's id. Raises ConfigError, NewerSchema; Locked if the data folder
+    is in use.
+    """
+    _stop.clear()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _on_signal)
+    files.private_dir(data_dir)
+    run_folder = files.private_dir(data_dir / "run")
+    try:
+        lock = FileLock(run_folder / "supervisor.lock").acquire(wait=False)
+    except Locked:
+        raise Locked(f"{data_dir} is in use by another process of this program") from None
+    try:
+        return _run(role, data_dir, run_folder, sys.stdout if out is None else out)
+    finally:
+        lock.release()
+
+
+def _run(role: str, data_dir: Path, run_folder: Path, out: Any) -> int:
+    os.environ[config.DATA_VARIABLE] = str(data_dir.absolute())
+    cfg = config.load(config_of(role), data_dir.absolute())
+    port = cfg.port or _remembered_port(run_folder, cfg.host)
+    os.environ[config.PORT_VARIABLE] = str(port)
+    setup(role, data_dir)
+    from django.db import connections  # noqa: PLC0415 - settings must be ready first
+
+    from fairwitness.kit import database  # noqa: PLC0415 - settings must be ready first
+
+    database.migrate_at_start()
+    connections.close_all()
+    cfg = config.current(config_of(role))
+    files.write_atomic(run_folder / "supervisor.pid", str(os.getpid()).encode())
+    log(Event.STARTED, process="supervisor", version=importlib.metadata.version("fairwitness"))
+    names = ["web", "beat", *(["sequencer"] if role == "hub" else [])]
+    children = [
+        _Child(name, [sys.executable, "-m", "fairwitness.kit.supervise", name, role, str(data_dir.absolute())])
+        for name in names
+    ]
+    try:
+        for child in children:
+            child.start()
+        status = _wait_ready(cfg.host, port, children)
+        if status is None:
+            files.write_atomic(run_folder / "address", cfg.url.encode())
+            print(json.dumps({"ready": True, "url": cfg.url}), file=out, flush=True)
+            while not _stop.wait(0.2):
+                for child in children:
+                    child.check()
+        return status or 0
+    finally:
+        _end(children, cfg.stop_seconds)
+        for name in ("address", "supervisor.pid"):
+            (run_folder / name).unlink(missing_ok=True)
+        log(Event.STOPPED, process="supervisor")
+
+
+def _wait_ready(host: str, port: int, children: list[_Child]) -> int | None:
+    """Return None when the web process answers, 0 when told to stop first, 1 when it does not come up."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if _stop.is_set():
+            return 0
+        for child in children:
+            child.check()
+            if child.name == "web" and child.failures >= 3:
+                return 1
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return None
+        _stop.wait(0.05)
+    return 1
+
+
+def _end(children: list[_Child], seconds: int) -> None:
+    """Ask every child to finish, and kill what has not after `seconds`."""
+    for child in children:
+        if child.process is not None and child.process.poll() is None:
+            child.process.terminate()
+    deadline = time.monotonic() + seconds
+    for child in children:
+        if child.process is None:
+            continue
+        try:
+            child.process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+
+
+def _remembered_port(run_folder: Path, host: str) -> int:
+    """Return the free port chosen at an earlier start if it is still free, else another one, and remember it."""
+    path = run_folder / "port"
+    wanted = [int(path.read_text())] if path.exists() and path.read_text().isdecimal() else []
+    for candidate in [*wanted, 0]:
+        with contextlib.suppress(OSError), _listening(host, candidate) as port:
+            files.write_atomic(path, str(port).encode())
+            return port
+    raise config.ConfigError(f"no port is free on {host}")
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[int]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        yield int(probe.getsockname()[1])
+
+
+def _on_signal(_number: int, _frame: types.FrameType | None) -> None:
+    _stop.set()
+
+
+def _web(role: str, data_dir: Path) -> None:
+    """Serve the role's pages and API by granian until told to stop; the access log is off."""
+    from granian import Granian  # noqa: PLC0415 - only this process needs it
+    from granian.constants import Interfaces, Loops  # noqa: PLC0415
+
+    cfg = config.load(config_of(role), data_dir)
+    os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{role}.settings"
+    Granian(
+        f"fairwitness.{role}.wsgi:application",
+        address=cfg.host,
+        port=cfg.port or int(os.environ[config.PORT_VARIABLE]),
+        interface=Interfaces.WSGI,
+        loop=Loops.asyncio,
+        workers=cfg.workers,
+        blocking_threads=cfg.threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=cfg.stop_seconds,
+        log_enabled=False,
+        log_access=False,
+        ssl_cert=Path(cfg.tls_certificate) if cfg.tls_certificate else None,
+        ssl_key=Path(cfg.tls_key) if cfg.tls_key else None,
+    ).serve()
+
+
+def _beat(role: str, data_dir: Path) -> None:
+    """Run the role's jobs until told to stop."""
+    from fairwitness.kit.accounts import services  # noqa: PLC0415 - settings must be ready first
+    from fairwitness.kit.beat import Beat, Job  # noqa: PLC0415
+
+    jobs = importlib.import_module(f"fairwitness.{role}.tasks").beat_jobs()
+    jobs = [*jobs, Job("accounts.clear_expired", 86400, services.clear_expired)]
+    Beat(jobs, lock=files.private_dir(data_dir / "run") / "beat.lock").run(_stop)
+
+
+def child(name: str, role: str, data_dir: Path) -> None:
+    """Be one of the children: web, beat or sequencer."""
+    if name == "web":
+        os.umask(0o077)
+        _web(role, data_dir)
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _on_signal)
+    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    setup(role, data_dir)
+    if name == "beat":
+        _beat(role, data_dir)
+    elif name == "sequencer":
+        importlib.import_module(f"fairwitness.{role}.sequencer").main()
+    else:
+        raise SystemExit(f"no such process: {name}")
+
+
+def _follow_parent(parent: int) -> None:
+    """Stop when the supervisor is gone, so that no orphan goes on writing."""
+    while not _stop.wait(1.0):
+        if os.getppid() != parent:
+            _stop.set()
+
+
+if __name__ == "__main__":
+    child(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

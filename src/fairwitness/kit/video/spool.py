@@ -1,0 +1,160 @@
+"""One pass from recordings to a sealed response on disk (design.md 9.5).
+
+cuts -> clean fMP4 -> FWR1 frames -> age -> ciphertext spool (0600), hashed on the way. No plaintext touches the disk and no
+clip is ever whole in memory. The spool appears under its name only when it is complete and synced; until then it is NAME.part,
+which a new start removes.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairwitness_core.crypto import seal
+from fairwitness_core.wire.errors import ProtocolError
+from fairwitness_core.wire.frames import MAX_CLIPS, ClipDigest, FrameSource, clip_name
+
+from fairwitness.kit.video.clip import ClipFacts, ClipPass, Cut
+
+MIME = "video/mp4"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to seal, to whom (age recipients), and the name of the spool file to make."""
+
+    cuts: tuple[Cut, ...]
+    recipients: tuple[str, ...]
+    spool: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a job that could not end well."""
+        if not 1 <= len(self.cuts) <= MAX_CLIPS:
+            raise ProtocolError("spool.clips", f"a response has 1 to {MAX_CLIPS} clips", evidence=str(len(self.cuts)))
+        for recipient in self.recipients:
+            seal.check_recipient(recipient)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipResult:
+    """One clip as the manifest names it.
+
+    `start` and `end` are the true times in seconds from the recording's first picture: a copied clip begins at a key frame,
+    which may lie before the time that was asked for. `sha256` (hex) and `bytes` are of the clean clip.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    start: float
+    end: float
+    mime: str
+    seconds: float
+    tracks: tuple[str, ...]
+    transcoded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolResult:
+    """A complete spool: SHA-256 (hex) and size of the ciphertext, and the clips inside."""
+
+    sha256: str
+    size: int
+    clips: tuple[ClipResult, ...]
+
+
+class _Spool:
+    """The ciphertext on its way to disk."""
+
+    def __init__(self, path: Path, progress: Callable[[int], None] | None) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._hash = hashlib.sha256()
+        self._progress = progress
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self.size += len(data)
+        if self._progress is not None:
+            self._progress(self.size)
+
+    def sync(self) -> str:
+        os.fsync(self._file)
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def part_of(spool: Path) -> Path:
+    """Return the name that an unfinished spool has."""
+    return spool.with_name(spool.name + ".part")
+
+
+def seal_response(
+    job: Job,
+    make_manifest: Callable[[tuple[ClipResult, ...]], bytes],
+    *,
+    progress: Callable[[int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> SpoolResult:
+    """Run `job` in this process and return the complete spool's facts.
+
+    `make_manifest` is called once, when every clip's hash, size and true times are known; `progress` with the ciphertext's size
+    so far. Raises ProtocolError (`clip.*`, `frames.*`, `seal.*`), OSError when the disk fails, and whatever `make_manifest`
+    raises; then no spool is left. It holds the GIL and decodes hostile files: a role calls `worker.pass_to_spool`.
+    """
+    part = part_of(job.spool)
+    part.unlink(missing_ok=True)
+    passes: list[ClipPass] = []
+    results: list[ClipResult] = []
+
+    def clips() -> Iterator[tuple[str, Iterable[bytes]]]:
+        for index, cut in enumerate(job.cuts):
+            passes.append(ClipPass(cut, cancelled=cancelled))
+            yield clip_name(index), passes[-1]
+
+    def manifest(digests: tuple[ClipDigest, ...]) -> bytes:
+        results.extend(_result(digest, done.facts) for digest, done in zip(digests, passes, strict=True))
+        return make_manifest(tuple(results))
+
+    spool = _Spool(part, progress)
+    try:
+        try:
+            seal.seal_stream(FrameSource(clips(), manifest), spool, job.recipients)
+            digest = spool.sync()
+        finally:
+            spool.close()
+        part.replace(job.spool)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(job.spool.parent)
+    return SpoolResult(digest, spool.size, tuple(results))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _result(digest: ClipDigest, facts: ClipFacts) -> ClipResult:
+    return ClipResult(
+        name=digest.name,
+        sha256=digest.sha256.hex(),
+        bytes=digest.size,
+        start=facts.start,
+        end=facts.end,
+        mime=MIME,
+        seconds=facts.seconds,
+        tracks=facts.tracks,
+        transcoded=facts.transcoded,
+    )
