@@ -26,8 +26,18 @@ if ROLE:
     _config = Path(os.environ["FAIRWITNESS_DATA"]) / "config.toml"
     if not _config.exists():
         # A passkey needs a secure context: https, or this very name over http (WebAuthn level 3, 5.1.3).
-        _config.write_text('public_url = "http://localhost"\nname = "Test node"\n')
+        _text = 'public_url = "http://localhost"\nname = "Test node"\n'
+        if ROLE != "home":
+            _text += (
+                '[[oidc]]\nid = "city"\nname = "City sign-in"\nserver_url = "https://issuer.test"\n'
+                'client_id = "fairwitness"\nclient_secret = "test"\n'
+            )
+        _config.write_text(_text)
     os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{ROLE}.settings"
+
+    import django
+
+    django.setup()
 
 
 def role_of(path: Path) -> str:

@@ -38,8 +38,13 @@ def _wants_json(request: HttpRequest) -> bool:
 @require_GET
 def sign_in(request: HttpRequest) -> HttpResponseBase:
     """Show the ways to sign in; whoever is signed in goes on."""
-    if (found := gate.sign_in_of(request)) is not None and found.stage != STAGE_ENROLLING:
-        return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
+    found = gate.sign_in_of(request)
+    if found is not None:
+        enrolling = found.stage == STAGE_ENROLLING
+        return HttpResponseRedirect(reverse("enrol_passkey") if enrolling else settings.LOGIN_REDIRECT_URL)
+    if request.user.is_authenticated:
+        # Revoked, idle or over: the gate refuses this session, so nothing of it may stand in the way of a new one.
+        logout(request)
     if _wants_json(request):
         return JsonResponse({"refused": request.GET.get("refused") == "1"})
     return render(
