@@ -7,9 +7,12 @@ which a new start removes.
 
 import hashlib
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fairwitness_core.crypto import seal
 from fairwitness_core.wire.errors import ProtocolError
@@ -17,7 +20,8 @@ from fairwitness_core.wire.frames import MAX_CLIPS, ClipDigest, FrameSource, cli
 
 from fairwitness.kit.video.clip import ClipFacts, ClipPass, Cut
 
-MIME = "video/mp4"
+MIME: Final = "video/mp4"
+_BATCH: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +69,68 @@ class SpoolResult:
 
 
 class _Spool:
-    """The ciphertext on its way to disk."""
+    """The ciphertext on its way to disk.
+
+    A thread hashes and writes, because both release the GIL that pyrage holds: sealing goes on meanwhile. At most three
+    batches are in memory.
+    """
 
     def __init__(self, path: Path, progress: Callable[[int], None] | None) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._hash = hashlib.sha256()
         self._progress = progress
+        self._batch: list[bytes] = []
+        self._held = 0
+        self._queue: queue.Queue[bytes | None] = queue.Queue(maxsize=1)
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._store, name="spool")
+        self._thread.start()
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        self._hash.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
+        self._batch.append(data)
+        self._held += len(data)
         self.size += len(data)
+        if self._held >= _BATCH:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._queue.put(b"".join(self._batch))
+        self._batch.clear()
+        self._held = 0
         if self._progress is not None:
             self._progress(self.size)
 
+    def _store(self) -> None:
+        while (data := self._queue.get()) is not None:
+            if self._failure is not None:
+                continue  # go on emptying the queue, so that the sealer is not left waiting
+            self._hash.update(data)
+            view = memoryview(data)
+            try:
+                while view:
+                    view = view[os.write(self._file, view) :]
+            except OSError as error:
+                self._failure = error
+
+    def _stop(self) -> None:
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
     def sync(self) -> str:
+        """Write what is left, make it durable, and return the hash (hex) of all of it."""
+        self._hand_over()
+        self._stop()
+        if self._failure is not None:
+            raise self._failure
         os.fsync(self._file)
         return self._hash.hexdigest()
 
     def close(self) -> None:
+        self._stop()
         os.close(self._file)
 
 
