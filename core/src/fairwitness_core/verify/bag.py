@@ -103,24 +103,9 @@ class _Procedure:
                 text = self.intake.read(layout.POLICY).decode("utf-8", "replace")
                 self.trust = TrustPolicy(hub_key=genesis.hub_key, policy=text, genesis=hashlib.sha256(entry).hexdigest())
             self.policy = self.trust.witness_policy
-            self.genesis = self._read_genesis(self.trust)
+            self.genesis = self.trust.check_genesis(self.intake.read(layout.GENESIS))
         except ProtocolError:
             self.genesis = None
-
-    def _read_genesis(self, trust: TrustPolicy) -> LogGenesis:
-        entry = self.intake.read(layout.GENESIS)
-        found = hashlib.sha256(entry).hexdigest()
-        if found != trust.genesis:
-            raise ProtocolError("genesis.other", "this is the beginning of another log than the pinned one", evidence=found)
-        hub = PublicKey(trust.hub_key)
-        genesis = LogGenesis.parse(dsse.Envelope.parse(entry).verify(dsse.ENTRY, hub))
-        if genesis.hub_key != trust.hub_key:
-            raise ProtocolError("genesis.hub_key", "the genesis names another hub key than the one that signed it")
-        listed = {log.key.encode() for log in trust.witness_policy.logs}
-        for ledger in (genesis.public_log, genesis.sealed_log):
-            if ledger not in listed:
-                raise ProtocolError("genesis.ledger", "the policy does not cover this ledger", evidence=ledger)
-        return genesis
 
     def _needs_keys(self) -> tuple[Policy, LogGenesis]:
         if self.policy is None or self.genesis is None:
@@ -163,7 +148,7 @@ class _Procedure:
                 TrustPolicy(hub_key=bytes(32), policy=text, genesis=FIRST_PREV)
                 raise ProtocolError("policy.unusable", "the policy cannot be used")
             # 5.1 The genesis is the pinned one, its hub key signed it, the policy covers both its ledgers.
-            genesis = self._read_genesis(self.trust)
+            genesis = self.trust.check_genesis(self.intake.read(layout.GENESIS))
             # 5.2 A tick in the public log binds the directory's bytes.
             check.where = layout.TICK_PROOF
             entry = self.intake.read(layout.TICK_ENTRY)

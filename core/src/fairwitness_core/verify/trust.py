@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from fairwitness_core.crypto.sign import PublicKey
 from fairwitness_core.model.document import Document, kind_of, wire
-from fairwitness_core.model.hub import JoinFile
+from fairwitness_core.model.hub import JoinFile, LogGenesis
 from fairwitness_core.tlog.note import VerifierKey
 from fairwitness_core.tlog.policy import NONE, Policy
-from fairwitness_core.wire import canonical
+from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire import fields as f
 from fairwitness_core.wire.errors import ProtocolError
 
@@ -47,6 +47,24 @@ class TrustPolicy(Document):
         if kind_of(document)[0] == JoinFile.TYPE:
             return cls.from_join(JoinFile.from_document(document))
         return cls.from_document(document)
+
+    def check_genesis(self, entry: bytes) -> LogGenesis:
+        """Return the genesis that the envelope bytes `entry` hold.
+
+        On return: 1. they are the pinned ones; 2. the hub's key signed them, and they name that key; 3. the policy covers
+        both ledgers that they name. Raises ProtocolError otherwise.
+        """
+        found = hashlib.sha256(entry).hexdigest()
+        if found != self.genesis:
+            raise ProtocolError("genesis.other", "this is the beginning of another log than the pinned one", evidence=found)
+        genesis = LogGenesis.parse(dsse.Envelope.parse(entry).verify(dsse.ENTRY, PublicKey(self.hub_key)))
+        if genesis.hub_key != self.hub_key:
+            raise ProtocolError("genesis.hub_key", "the genesis names another hub key than the one that signed it")
+        listed = {log.key.encode() for log in self.witness_policy.logs}
+        for ledger in (genesis.public_log, genesis.sealed_log):
+            if ledger not in listed:
+                raise ProtocolError("genesis.ledger", "the policy does not cover this ledger", evidence=ledger)
+        return genesis
 
     @property
     def witness_policy(self) -> Policy:
