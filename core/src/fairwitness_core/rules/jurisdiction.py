@@ -11,7 +11,7 @@ from fairwitness_core.wire.errors import ProtocolError
 CELLS_MAX = 600
 FINEST = 9
 VERTICES_MAX = 200_000
-WORK_MAX = 500_000  # cells laid out before compaction, to bound the time
+WORK_MAX = 150_000  # cells laid out before compaction, to bound the time
 
 type Ring = list[tuple[float, float]]
 
@@ -54,29 +54,38 @@ def _polygons(geometry: Mapping[str, Any]) -> list[list[Ring]]:
     return polygons
 
 
+def _filled(shapes: Sequence[h3.LatLngPoly]) -> tuple[set[str], int]:
+    """Return the cells that overlap the shapes, at the finest resolution that the bound on work allows."""
+    cells: set[str] = set()
+    finest = 0
+    for resolution in range(FINEST + 1):
+        if len(cells) * 7 > WORK_MAX:
+            break
+        finest, cells = resolution, set()
+        for shape in shapes:
+            cells.update(h3.polygon_to_cells_experimental(shape, resolution, contain="overlap"))
+    return cells, finest
+
+
 def cover(geometry: Mapping[str, Any], *, limit: int = CELLS_MAX) -> tuple[str, ...]:
     """Return sorted, compacted H3 cells (resolution 9 or coarser) that cover a GeoJSON Polygon or MultiPolygon.
 
-    The finest resolution whose compacted cover has at most `limit` cells is taken, so the border is as true as the count
-    allows; a cell that only touches the polygon is in. The same geometry gives the same cells everywhere. Raises
-    ProtocolError `jurisdiction.geometry` or, for something as wide as a continent, `jurisdiction.large`.
+    A cell that only touches the polygon is in. The finest resolution whose compacted cover has at most `limit` cells is
+    taken, so the border is as true as the count allows. H3 parents do not hold their children exactly, therefore a coarse
+    cover consists of the parents of a fine one: for up to about 15,000 square kilometres every resolution 9 cell that
+    touches the polygon is inside, beyond that a border cell may be missed. The same geometry gives the same cells
+    everywhere. Raises ProtocolError `jurisdiction.geometry` or, when even 122 cells are too many, `jurisdiction.large`.
     """
     shapes = [h3.LatLngPoly(rings[0], *rings[1:]) for rings in _polygons(geometry)]
-    best: tuple[str, ...] = ()
-    size = 0
-    for resolution in range(FINEST + 1):
-        if size * 7 > WORK_MAX:
-            break
-        cells: set[str] = set()
-        try:
-            for shape in shapes:
-                cells.update(h3.polygon_to_cells_experimental(shape, resolution, contain="overlap"))
-        except h3.H3BaseException as error:
-            raise _fail("the polygon cannot be laid on the grid", error) from error
+    try:
+        cells, resolution = _filled(shapes)
+    except h3.H3BaseException as error:
+        raise _fail("the polygon cannot be laid on the grid", error) from error
+    while True:
         compacted = tuple(sorted(h3.compact_cells(cells)))
-        if not 0 < len(compacted) <= limit:
-            break
-        best, size = compacted, len(cells)
-    if not best:
-        raise ProtocolError("jurisdiction.large", f"no cover of at most {limit} cells exists", hint="check the polygon")
-    return best
+        if 0 < len(compacted) <= limit:
+            return compacted
+        if resolution == 0 or not cells:
+            raise ProtocolError("jurisdiction.large", f"no cover of at most {limit} cells exists", hint="check the polygon")
+        resolution -= 1
+        cells = {h3.cell_to_parent(cell, resolution) for cell in cells}

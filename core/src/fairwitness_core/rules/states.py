@@ -38,8 +38,8 @@ class Table:
             raise ProtocolError("state.unknown", f"{self.name} has no state {state!r}") from None
 
 
-def _table(name: str, start: str, moves: dict[str, dict[str, str]]) -> Table:
-    """Freeze a table after checking that every move leads to a state that can be reached from the start."""
+def make_table(name: str, start: str, moves: dict[str, dict[str, str]]) -> Table:
+    """Freeze a table; raises ValueError when a state is missing or cannot be reached from the start."""
     reached, walk = {start}, [start]
     while walk:
         fresh = set(moves[walk.pop()].values()) - reached
@@ -51,7 +51,7 @@ def _table(name: str, start: str, moves: dict[str, dict[str, str]]) -> Table:
 
 
 # A request at the hub. The emergency lane skips only the prior moderation (design.md 9.8).
-REQUEST = _table(
+REQUEST = make_table(
     "request",
     "submitted",
     {
@@ -74,7 +74,7 @@ REQUEST = _table(
 )
 
 # A response as its owner sees it (design.md 9.9). After collection a withdrawal is a notice on record.
-RESPONSE = _table(
+RESPONSE = make_table(
     "response",
     "queued",
     {
@@ -90,7 +90,7 @@ RESPONSE = _table(
 )
 
 # A feed tick at the hub (design.md section 3): each state is durable before the next begins.
-TICK = _table(
+TICK = make_table(
     "tick",
     "open",
     {
@@ -102,7 +102,7 @@ TICK = _table(
 )
 
 # A piece of evidence at the agency (design.md 9.10). Untriaged is `collected`: it escalates and is never destroyed there.
-EVIDENCE = _table(
+EVIDENCE = make_table(
     "evidence",
     "fetched",
     {
