@@ -71,7 +71,7 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config) -> None:
 @pytest.fixture
 def clock_at():
     """Set the kit's clock by hand: `clock_at(1_800_000_000)`, or `clock_at(step=60)`; it runs free again afterwards."""
-    from fairwitness.kit import clock
+    from fairwitness.kit import clock  # noqa: PLC0415 - after the environment is set
 
     state = {"now": 1_800_000_000.0}
 
@@ -89,7 +89,7 @@ def clock_at():
 @pytest.fixture
 def journal_lines():
     """Collect what is written to the journal."""
-    from fairwitness.kit import journal
+    from fairwitness.kit import journal  # noqa: PLC0415 - after the environment is set
 
     lines: list[dict] = []
     journal.record_to(lines)
@@ -102,6 +102,6 @@ if ROLE:
     @pytest.fixture(autouse=True)
     def _fresh_cache():
         """Rate limits of one test do not reach the next."""
-        from django.core.cache import cache
+        from django.core.cache import cache  # noqa: PLC0415 - after the environment is set
 
         cache.clear()

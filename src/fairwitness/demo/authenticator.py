@@ -15,16 +15,16 @@ from urllib.parse import urlencode, urlsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from fairwitness_core.crypto import random
 from fido2 import cbor
 
 from fairwitness.kit import http
-from fairwitness_core.crypto import random
 
 _USER_PRESENT, _USER_VERIFIED, _ATTESTED = 0x01, 0x04, 0x40
 _ES256 = -7
 
 
-class SignInFailed(Exception):  # noqa: N818 - named for what happened
+class SignInFailed(Exception):
     """The node did not accept what the authenticator gave it; the message quotes the node's answer."""
 
 

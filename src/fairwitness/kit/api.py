@@ -10,12 +10,12 @@ from http import HTTPStatus
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
+from fairwitness_core.wire.errors import ProtocolError
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, ValidationError
 from pydantic import ConfigDict
 
 from fairwitness.kit.errors import Refused
-from fairwitness_core.wire.errors import ProtocolError
 
 __all__ = [
     "Refused",
@@ -66,7 +66,7 @@ def make_api(role: str, *, version: str = "1") -> NinjaAPI:
     """Return the role's API object. Every operation MUST pass `auth=` one of fairwitness.kit.accounts.gate's classes."""
     api = NinjaAPI(title=f"Fairwitness {role}", version=version, urls_namespace=role, docs_url=None, openapi_url=None)
 
-    def answer(request: HttpRequest, error: Exception) -> HttpResponse:
+    def answer(_request: HttpRequest, error: Exception) -> HttpResponse:
         found = response_to(error)
         if found is None:
             raise error
@@ -96,9 +96,7 @@ def body_chunks(request: HttpRequest, max_bytes: int) -> Iterator[bytes]:
     """Yield the raw body in chunks without holding it. Raises Refused (400, 411, 413) like read_body."""
     length = stated_length(request)
     if length > max_bytes:
-        raise Refused(
-            HTTPStatus.CONTENT_TOO_LARGE, "body.too_large", "The body is too large.", f"Send at most {max_bytes} bytes."
-        )
+        raise Refused(413, "body.too_large", "The body is too large.", f"Send at most {max_bytes} bytes.")
     left = length
     while left:
         chunk = request.read(min(_CHUNK, left))

@@ -23,19 +23,19 @@ class BlobError(Exception):
     """A blob could not be stored or read as asked."""
 
 
-class BlobExists(BlobError):  # noqa: N818 - named for what happened
+class BlobExists(BlobError):
     """A blob or part of this name exists with other bytes; nothing was changed."""
 
 
-class BlobMissing(BlobError):  # noqa: N818 - named for what happened
+class BlobMissing(BlobError):
     """There is no such blob, or a part is missing."""
 
 
-class BlobTooLarge(BlobError):  # noqa: N818 - named for what happened
+class BlobTooLarge(BlobError):
     """The bytes passed the stated limit; nothing was stored."""
 
 
-class BadName(BlobError):  # noqa: N818 - named for what happened
+class BadName(BlobError):
     """The name is not one that a store accepts."""
 
 

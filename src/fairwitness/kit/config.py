@@ -115,6 +115,7 @@ class RoleConfig:
 
 
 _current: RoleConfig | None = None
+_role = ""
 
 
 def data_dir() -> Path | None:
@@ -144,10 +145,16 @@ def load[C: RoleConfig](kind: type[C], folder: Path | None) -> C:
     return found
 
 
-def use(config: RoleConfig) -> None:
-    """Make `config` the current one of this process."""
-    global _current  # noqa: PLW0603 - one configuration per process is the point
+def use(config: RoleConfig, role: str = "") -> None:
+    """Make `config` the current one of this process, which runs `role`."""
+    global _current, _role  # noqa: PLW0603 - one configuration per process is the point
     _current = config
+    _role = role or config.role or _role
+
+
+def role_name() -> str:
+    """Return the role that this process runs, or '' before its settings are loaded."""
+    return _role
 
 
 def current[C: RoleConfig](kind: type[C]) -> C:

@@ -16,13 +16,13 @@ from fairwitness.kit.files import FileLock
 from fairwitness.kit.journal import Event, log
 
 
-class NewerSchema(Exception):  # noqa: N818 - named for what was found
+class NewerSchema(Exception):
     """The database was written by a newer version of this program; nothing was changed."""
 
 
 def unknown_migrations() -> list[str]:
     """Return the applied migrations that this code does not have, as `app.name`, sorted."""
-    loader = MigrationLoader(connection, ignore_no_initial=True)
+    loader = MigrationLoader(connection)
     known = set(loader.disk_migrations or {})
     replaced = {key for migration in (loader.disk_migrations or {}).values() for key in migration.replaces}
     applied = cast("dict[tuple[str, str], object]", loader.applied_migrations)
@@ -39,9 +39,9 @@ def migrate_at_start() -> int:
                 f"this data folder was last used by a newer version (its schema has {', '.join(newer)}); "
                 "install that version again, or restore the backup made before the upgrade"
             )
-        before = len(MigrationLoader(connection, ignore_no_initial=True).applied_migrations)
+        before = len(MigrationLoader(connection).applied_migrations)
         call_command("migrate", interactive=False, verbosity=0)
-        count = len(MigrationLoader(connection, ignore_no_initial=True).applied_migrations) - before
+        count = len(MigrationLoader(connection).applied_migrations) - before
     log(Event.MIGRATED, applied=count)
     return count
 

@@ -1,7 +1,7 @@
 """The exception with which a role refuses what was asked of it."""
 
 
-class Refused(Exception):  # noqa: N818 - named for what happened
+class Refused(Exception):
     """A role refuses to do what was asked: the HTTP status, a stable code, a sentence, and what would satisfy the rule."""
 
     def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:

@@ -15,15 +15,15 @@ PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
 
-class DiskFull(OSError):  # noqa: N818 - named for what happened
+class DiskFull(OSError):
     """No space (or no quota) is left; nothing was stored and what stood before still stands."""
 
 
-class UnsafeMode(Exception):  # noqa: N818 - named for what is wrong
+class UnsafeMode(Exception):
     """A secret file can be read by others, or is not a plain file of ours."""
 
 
-class Locked(Exception):  # noqa: N818 - named for what happened
+class Locked(Exception):
     """Another process holds the lock."""
 
 
@@ -172,8 +172,6 @@ class FileLock:
         """Take the lock, waiting for it."""
         return self.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Let the lock go."""
         self.release()

@@ -21,11 +21,11 @@ DEFAULT_TIMEOUT = 30.0
 _CHUNK = 1 << 16
 
 
-class Unreachable(Exception):  # noqa: N818 - named for what happened
+class Unreachable(Exception):
     """The other node could not be reached, or stopped in the middle; nothing can be said about what it did."""
 
 
-class TooLarge(Exception):  # noqa: N818 - named for what happened
+class TooLarge(Exception):
     """The other node's answer is longer than the caller accepts."""
 
 
@@ -55,9 +55,7 @@ class Transport(Protocol):
     redirects or keep cookies.
     """
 
-    def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], timeout: float
-    ) -> Answer:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], timeout: float) -> Answer:
         """Perform the exchange; `timeout` is in seconds for each step of it. Raises Unreachable."""
 
 
@@ -74,9 +72,7 @@ class SocketTransport:
     def __init__(self, ca_file: Path | None = None) -> None:
         self._ca_file = ca_file
 
-    def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], timeout: float
-    ) -> Answer:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], timeout: float) -> Answer:
         """Open a connection, send, and hand back the answer; the connection ends with the answer."""
         carrier = httpx.HTTPTransport(verify=_context(self._ca_file), trust_env=False, retries=0, http2=False)
         request = httpx.Request(
@@ -126,9 +122,7 @@ class Http:
         """Fetch `url`. Raises Unreachable, TooLarge."""
         return self.request("GET", url, max_bytes=max_bytes, timeout=timeout)
 
-    def post(
-        self, url: str, body: bytes = b"", *, max_bytes: int = DEFAULT_MAX_BYTES, timeout: float | None = None
-    ) -> Response:
+    def post(self, url: str, body: bytes = b"", *, max_bytes: int = DEFAULT_MAX_BYTES, timeout: float | None = None) -> Response:
         """Send `body` to `url`. Raises Unreachable, TooLarge."""
         return self.request("POST", url, body, max_bytes=max_bytes, timeout=timeout)
 
@@ -187,7 +181,7 @@ class Http:
         finally:
             answer.close()
 
-    def _whole(
+    def _whole(  # noqa: PLR0917 - private, called twice
         self, method: str, url: str, body: bytes | Iterable[bytes], size: int, max_bytes: int, timeout: float | None
     ) -> Response:
         answer = self._send(method, url, body, size, timeout)
@@ -199,9 +193,7 @@ class Http:
         finally:
             answer.close()
 
-    def _send(
-        self, method: str, url: str, body: bytes | Iterable[bytes], size: int, timeout: float | None
-    ) -> Answer:
+    def _send(self, method: str, url: str, body: bytes | Iterable[bytes], size: int, timeout: float | None) -> Answer:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise ValueError("an address must be http:// or https:// with a host and no user")

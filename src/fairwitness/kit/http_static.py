@@ -26,9 +26,7 @@ class Cache(enum.Enum):
     SHORT = "max-age=5"
 
 
-def static_files(
-    root: Path | Callable[[], Path], policy: Callable[[str], Cache | None]
-) -> Callable[..., HttpResponseBase]:
+def static_files(root: Path | Callable[[], Path], policy: Callable[[str], Cache | None]) -> Callable[..., HttpResponseBase]:
     """Return a view that serves the plain files under `root`.
 
     It takes the request and `path`; `policy(path)` names the caching, or None to serve nothing there. It answers 404 to a

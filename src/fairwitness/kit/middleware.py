@@ -6,12 +6,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
+from fairwitness.kit import config
 from fairwitness.kit.journal import Event, error_code, log
 
 STATIC_MARK = "fairwitness_static"
@@ -95,4 +95,4 @@ def refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
 
 def page_context(_request: HttpRequest) -> dict[str, Any]:
     """Give every template the node's role and name."""
-    return {"node_role": settings.FAIRWITNESS_ROLE, "node_name": settings.FAIRWITNESS.name}
+    return {"node_role": config.role_name(), "node_name": config.current(config.RoleConfig).name}

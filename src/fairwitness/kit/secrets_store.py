@@ -9,8 +9,9 @@ import functools
 import os
 from pathlib import Path
 
-from fairwitness.kit import config, files
 from fairwitness_core.crypto import seal
+
+from fairwitness.kit import config, files
 
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _KEY = "node.key"

@@ -40,12 +40,11 @@ def _urls(role: str) -> str:
 def build(role: str) -> dict[str, Any]:
     """Return the settings of `role`, having loaded its configuration. Raises ConfigError, UnsafeMode, OSError."""
     cfg = config.load(config_of(role), config.data_dir())
+    config.use(cfg, role)
     staff = role in _STAFF_ROLES
     suffix = hashlib.sha256(cfg.url.encode()).hexdigest()[:8]
     prefix = "__Host-" if cfg.tls else ""
     return {
-        "FAIRWITNESS": cfg,
-        "FAIRWITNESS_ROLE": role,
         "DEBUG": False,
         "SECRET_KEY": _secret_key(cfg),
         "ROOT_URLCONF": _urls(role),

@@ -127,8 +127,7 @@ def _run(role: str, data_dir: Path, run_folder: Path, out: Any) -> int:
     log(Event.STARTED, process="supervisor", version=importlib.metadata.version("fairwitness"))
     names = ["web", "beat", *(["sequencer"] if role == "hub" else [])]
     children = [
-        _Child(name, [sys.executable, "-m", "fairwitness.kit.supervise", name, role, str(data_dir.absolute())])
-        for name in names
+        _Child(name, [sys.executable, "-m", "fairwitness.kit.supervise", name, role, str(data_dir.absolute())]) for name in names
     ]
     try:
         for child in children:

@@ -1,14 +1,17 @@
 """Who gets in, and who does not: every way through the ordinary pages, with a software authenticator."""
 
+import base64
 import json
 import time
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
+from django.http import JsonResponse
 from django.test import Client
 from django.urls import path
 
@@ -16,6 +19,7 @@ from fairwitness.demo.authenticator import SignInFailed, SoftClient
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import gate, services
 from fairwitness.kit.accounts.models import EnrolmentCode, SignIn, TotpGrant, User
+from fairwitness.kit.accounts.social import SocialAdapter
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.urls import common
 
@@ -24,8 +28,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
 @gate.require("officer")
 def officers_only(request):
-    from django.http import JsonResponse
-
     return JsonResponse({"who": gate.actor(request).username})
 
 
@@ -175,8 +177,6 @@ def test_somebody_elses_key_is_refused(enrolled, browser, officer):
     thief.enrol(services.issue_code(other))
     assertion = thief.assertion()
     enrolled_handle = enrolled.authenticator.credentials[0].user_handle
-    import base64
-
     assertion["response"]["userHandle"] = base64.urlsafe_b64encode(enrolled_handle).rstrip(b"=").decode()
     assert thief.send_assertion(assertion).status == 403
 
@@ -198,7 +198,7 @@ def test_password_login_is_impossible(enrolled, officer, browser):
         officer.set_password("secret")
     with pytest.raises(NotImplementedError):
         make_password("secret")
-    assert authenticate(username="rivera", password="!") is None  # noqa: S106 - the attack
+    assert authenticate(username="rivera", password="!") is None
     with pytest.raises(IntegrityError), transaction.atomic():
         User.objects.filter(pk=officer.pk).update(password="x")
     client = browser()
@@ -322,9 +322,7 @@ def test_csrf_token_and_origin_are_needed(enrolled):
     without = client.post("/auth/sign-out", headers={"cookie": cookie, "origin": "http://localhost"})
     assert without.status_code == 403
     token = next(value for name, value in enrolled.cookies.items() if name.endswith("_csrf"))
-    foreign = client.post(
-        "/auth/sign-out", headers={"cookie": cookie, "origin": "http://evil.example", "x-csrftoken": token}
-    )
+    foreign = client.post("/auth/sign-out", headers={"cookie": cookie, "origin": "http://evil.example", "x-csrftoken": token})
     assert foreign.status_code == 403
     assert enrolled.get("/officers").status == 200
 
@@ -387,8 +385,6 @@ def test_bad_accounts_are_refused(admin, fields, code):
 
 
 def totp_code(secret: str, moment: int) -> str:
-    from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-
     return format_hotp_value(hotp_value(secret, moment // 30))
 
 
@@ -487,9 +483,9 @@ class Issuer:
 
 class Answer:
     status_code = 200
-    headers = {"content-type": "application/json"}
 
     def __init__(self, data):
+        self.headers = {"content-type": "application/json"}
         self._data = data
         self.text = json.dumps(data)
 
@@ -513,8 +509,6 @@ def oidc_sign_in(client):
 
 @pytest.fixture
 def issuer(monkeypatch):
-    from fairwitness.kit.accounts.social import SocialAdapter
-
     found = Issuer()
     monkeypatch.setattr(SocialAdapter, "get_requests_session", lambda _self: found)
     return found

@@ -7,11 +7,10 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
 
-from fairwitness.kit import api
+from fairwitness.kit import api, config
 from fairwitness.kit.accounts import gate, services
 from fairwitness.kit.accounts.models import STAGE_ENROLLING, User
 from fairwitness.kit.errors import Refused
@@ -67,7 +66,7 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth publishes 
     """Names the node in the passkey dialogue."""
 
     def _get_site_name(self) -> str:
-        return str(settings.FAIRWITNESS.name)
+        return config.current(config.RoleConfig).name
 
     def send_notification_mail(self, *_args: Any, **_kwargs: Any) -> None:
         """Send nothing: accounts have no addresses."""

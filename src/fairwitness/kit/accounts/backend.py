@@ -12,7 +12,7 @@ from fairwitness.kit.accounts.models import User
 class Backend(BaseBackend):
     """Loads the person of a session; accepts no credentials."""
 
-    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:  # type: ignore[override]
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         """Return None, whatever the credentials: there are no passwords here."""
 
     def get_user(self, user_id: Any) -> User | None:

@@ -74,7 +74,7 @@ def decide(request: HttpRequest, roles: Iterable[str], *, stage: str = STAGE_FUL
         if found.stage == STAGE_ENROLLING:
             raise Refused(403, "auth.enrolling", _("This session can only add a passkey."), _("Add it, then sign in."))
         raise Refused(403, "auth.stage", _("You are signed in already."))
-    if found.user.role not in roles or found.user.role not in ROLES[settings.FAIRWITNESS_ROLE]:
+    if found.user.role not in roles or found.user.role not in ROLES[config.role_name()]:
         raise Refused(403, "auth.role", _("Your role may not do this."), _("Ask an administrator who may."))
     now = clock.now()
     if now - found.seen_at >= _SEEN_STEP:
@@ -135,7 +135,7 @@ def require(*roles: str, per_object: bool = False) -> Callable[[View], View]:
 
 def require_enrolling() -> Callable[[View], View]:
     """Decorate a Django view: a session that an enrolment code opened, and nothing else."""
-    return _guard(Access("enrolling", frozenset(ROLES[settings.FAIRWITNESS_ROLE])), STAGE_ENROLLING)
+    return _guard(Access("enrolling", frozenset(ROLES[config.role_name()])), STAGE_ENROLLING)
 
 
 def anyone(why: str) -> Callable[[View], View]:

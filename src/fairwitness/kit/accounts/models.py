@@ -51,7 +51,7 @@ class User(AbstractBaseUser):
         """One order everywhere."""
 
         ordering: ClassVar = ["username"]
-        constraints: ClassVar = [models.CheckConstraint(name="no_passwords", condition=models.Q(password="!"))]
+        constraints: ClassVar = [models.CheckConstraint(name="no_passwords", condition=models.Q(password="!"))]  # noqa: S106 - the one value
 
     def __str__(self) -> str:
         return self.username
@@ -66,7 +66,7 @@ class User(AbstractBaseUser):
         if raw_password is not None:
             raise Refused(403, "auth.no_passwords", "There are no passwords here.", "Add a passkey.")
 
-    def check_password(self, raw_password: str) -> bool:  # noqa: ARG002 - the answer is the same for every one
+    def check_password(self, raw_password: str | None) -> bool:  # noqa: ARG002 - the answer is the same for every one
         """Return False, always."""
         return False
 

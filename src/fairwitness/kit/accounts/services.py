@@ -6,7 +6,6 @@ import re
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-from django.conf import settings
 from django.contrib.auth import login as django_login
 from django.contrib.sessions.models import Session as DjangoSession
 from django.db import transaction
@@ -14,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
+from fairwitness_core.crypto import random
 
 from fairwitness.kit import clock, config, secrets_store
 from fairwitness.kit.accounts import gate
@@ -28,7 +28,6 @@ from fairwitness.kit.accounts.models import (
 )
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
-from fairwitness_core.crypto import random
 
 BACKEND = "fairwitness.kit.accounts.backend.Backend"
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._\-]{1,39}")
@@ -55,8 +54,8 @@ def create_user(
             _("This username cannot be used."),
             _("Use 2 to 40 small letters, digits, dots, dashes; start with a letter or digit."),
         )
-    if role not in ROLES[settings.FAIRWITNESS_ROLE]:
-        known = ", ".join(ROLES[settings.FAIRWITNESS_ROLE])
+    if role not in ROLES[config.role_name()]:
+        known = ", ".join(ROLES[config.role_name()])
         raise Refused(400, "user.role", _("There is no such role here."), known)
     if not display_name.strip() or len(display_name) > 80:
         raise Refused(400, "user.display_name", _("A name to show is needed, of at most 80 characters."))
@@ -83,9 +82,7 @@ def issue_code(user: User) -> str:
     hours = config.current(config.RoleConfig).enrolment_code_hours
     with transaction.atomic():
         EnrolmentCode.objects.filter(user=user, used_at=None).delete()
-        EnrolmentCode.objects.create(
-            user=user, code_hash=_code_hash(code), created_at=now, expires_at=now + hours * 3600
-        )
+        EnrolmentCode.objects.create(user=user, code_hash=_code_hash(code), created_at=now, expires_at=now + hours * 3600)
     return "-".join(code[i : i + 5] for i in range(0, len(code), 5))
 
 
@@ -125,7 +122,7 @@ def open_session(request: HttpRequest, user: User, method: str) -> SignIn:
 
 def open_local_session(request: HttpRequest, user: User, method: str = "pairing") -> SignIn:
     """Open a full session at home after a pairing on the owner's own network. Raises Refused on any other role."""
-    if settings.FAIRWITNESS_ROLE != "home":
+    if config.role_name() != "home":
         raise Refused(403, "auth.passkey_needed", _("Only a passkey opens a session here."))
     return open_session(request, user, method)
 

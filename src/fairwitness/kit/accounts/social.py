@@ -4,6 +4,7 @@ from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialAccount
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
@@ -43,10 +44,8 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allau
         names = [str(account.uid), str(claims.get("preferred_username", ""))]
         if claims.get("email_verified") is True:
             names.append(str(claims.get("email", "")))
-        user = User.objects.filter(
-            oidc_provider=account.provider, oidc_login__in=[name for name in names if name]
-        ).first()
-        if user is None or user.socialaccount_set.filter(provider=account.provider).exists():
+        user = User.objects.filter(oidc_provider=account.provider, oidc_login__in=[name for name in names if name]).first()
+        if user is None or SocialAccount.objects.filter(user=user, provider=account.provider).exists():
             return None
         sociallogin.connect(request, user)
         return user

@@ -1,8 +1,8 @@
 """The addresses under /auth/. Of allauth's, only the passkey ceremonies and the OIDC round trip are reachable."""
 
-from django.conf import settings
 from django.urls import URLPattern, path
 
+from fairwitness.kit import config
 from fairwitness.kit.accounts import gate, views
 
 urlpatterns: list[URLPattern] = [
@@ -23,7 +23,7 @@ urlpatterns: list[URLPattern] = [
     path("totp", views.totp, name="totp"),
 ]
 
-if settings.FAIRWITNESS_ROLE != "home":
+if config.role_name() != "home":
     from allauth.socialaccount.providers.openid_connect import views as oidc
 
     _why = "the round trip to a sign-in provider; a passkey assertion follows before a session exists"

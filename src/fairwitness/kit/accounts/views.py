@@ -18,14 +18,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from fairwitness.kit import clock
+from fairwitness.kit import clock, config
 from fairwitness.kit.accounts import gate, services
 from fairwitness.kit.accounts.models import ROLES, STAGE_ENROLLING, SignIn, TotpGrant, User
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
 
-_EVERY_ROLE = ROLES[settings.FAIRWITNESS_ROLE]
-_KEEPERS = ("owner",) if settings.FAIRWITNESS_ROLE == "home" else ("admin",)
+_EVERY_ROLE = ROLES[config.role_name()]
+_KEEPERS = ("owner",) if config.role_name() == "home" else ("admin",)
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -51,7 +51,7 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
         request,
         "kit/sign_in.html",
         {
-            "providers": settings.FAIRWITNESS.oidc if settings.FAIRWITNESS_ROLE != "home" else (),
+            "providers": config.current(config.RoleConfig).oidc if config.role_name() != "home" else (),
             "refused": request.GET.get("refused") == "1",
             "enrolled": request.GET.get("enrolled") == "1",
             "next": request.GET.get("next", ""),
@@ -62,11 +62,11 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
 class SignInWithPasskey(LoginWebAuthnView):  # type: ignore[misc]  # allauth publishes no types
     """Allauth's passkey sign-in; a failed assertion leads back to the page with one sentence."""
 
-    def form_invalid(self, form: Form) -> HttpResponseBase:
+    def form_invalid(self, form: Form) -> HttpResponseBase:  # noqa: ARG002 - allauth's signature
         """Answer alike for every reason, so that nobody learns which accounts exist."""
         log(Event.SIGN_IN_REFUSED, code="auth.passkey")
         if _wants_json(self.request):
-            raise Refused(403, "auth.passkey", _("This passkey was not accepted."), _("Try again, or ask an administrator."))
+            raise Refused(403, "passkey.refused", _("This passkey was not accepted."), _("Try again, or ask an administrator."))
         return HttpResponseRedirect(f"{reverse('account_login')}?refused=1")
 
 
@@ -78,7 +78,7 @@ class AddPasskey(AddWebAuthnView):  # type: ignore[misc]  # allauth publishes no
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Offer creation options for a discoverable passkey with user verification."""
         found: dict[str, Any] = super(AddWebAuthnView, self).get_context_data(**kwargs)
-        found["js_data"] = {"creation_options": auth.begin_registration(self.request.user, True)}  # noqa: FBT003 - allauth's signature
+        found["js_data"] = {"creation_options": auth.begin_registration(self.request.user, True)}
         return found
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -91,7 +91,7 @@ class AddPasskey(AddWebAuthnView):  # type: ignore[misc]  # allauth publishes no
     def form_invalid(self, form: Form) -> HttpResponseBase:
         """Say that it did not work, with fresh options."""
         if _wants_json(self.request):
-            raise Refused(403, "auth.passkey", _("This passkey was not accepted."), _("Try again."))
+            raise Refused(403, "passkey.refused", _("This passkey was not accepted."), _("Try again."))
         answer: HttpResponseBase = super().form_invalid(form)
         return answer
 
@@ -141,9 +141,7 @@ class Follow(AuthenticateView):  # type: ignore[misc]  # allauth publishes no ty
 
 
 sign_in_with_passkey = gate.anyone("this is where a passkey is checked")(never_cache(SignInWithPasskey.as_view()))
-follow_with_passkey = gate.anyone("this is where a passkey is checked after an OIDC sign-in")(
-    never_cache(Follow.as_view())
-)
+follow_with_passkey = gate.anyone("this is where a passkey is checked after an OIDC sign-in")(never_cache(Follow.as_view()))
 enrol_passkey = gate.require_enrolling()(never_cache(AddPasskey.as_view()))
 add_passkey = gate.require(*_EVERY_ROLE)(never_cache(AddPasskey.as_view()))
 step_up = gate.require(*_EVERY_ROLE)(StepUp.as_view())

@@ -6,73 +6,89 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('password', models.CharField(default='!', editable=False, max_length=1)),
-                ('username', models.CharField(max_length=40, unique=True)),
-                ('display_name', models.CharField(max_length=80)),
-                ('role', models.CharField(max_length=20)),
-                ('created_at', models.BigIntegerField()),
-                ('active_until', models.BigIntegerField(null=True)),
-                ('frozen', models.BooleanField(default=False)),
-                ('oidc_provider', models.CharField(blank=True, max_length=64)),
-                ('oidc_login', models.CharField(blank=True, max_length=255)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                ("password", models.CharField(default="!", editable=False, max_length=1)),
+                ("username", models.CharField(max_length=40, unique=True)),
+                ("display_name", models.CharField(max_length=80)),
+                ("role", models.CharField(max_length=20)),
+                ("created_at", models.BigIntegerField()),
+                ("active_until", models.BigIntegerField(null=True)),
+                ("frozen", models.BooleanField(default=False)),
+                ("oidc_provider", models.CharField(blank=True, max_length=64)),
+                ("oidc_login", models.CharField(blank=True, max_length=255)),
             ],
             options={
-                'ordering': ['username'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('password', '!')), name='no_passwords')],
+                "ordering": ["username"],
+                "constraints": [models.CheckConstraint(condition=models.Q(("password", "!")), name="no_passwords")],
             },
         ),
         migrations.CreateModel(
-            name='EnrolmentCode',
+            name="EnrolmentCode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code_hash', models.BinaryField(max_length=32, unique=True)),
-                ('created_at', models.BigIntegerField()),
-                ('expires_at', models.BigIntegerField()),
-                ('used_at', models.BigIntegerField(null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='codes', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code_hash", models.BinaryField(max_length=32, unique=True)),
+                ("created_at", models.BigIntegerField()),
+                ("expires_at", models.BigIntegerField()),
+                ("used_at", models.BigIntegerField(null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="codes", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SignIn',
+            name="SignIn",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key_hash', models.BinaryField(max_length=32, unique=True)),
-                ('stage', models.CharField(max_length=10)),
-                ('method', models.CharField(max_length=20)),
-                ('created_at', models.BigIntegerField()),
-                ('seen_at', models.BigIntegerField()),
-                ('ends_at', models.BigIntegerField()),
-                ('revoked_at', models.BigIntegerField(null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sign_ins', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key_hash", models.BinaryField(max_length=32, unique=True)),
+                ("stage", models.CharField(max_length=10)),
+                ("method", models.CharField(max_length=20)),
+                ("created_at", models.BigIntegerField()),
+                ("seen_at", models.BigIntegerField()),
+                ("ends_at", models.BigIntegerField()),
+                ("revoked_at", models.BigIntegerField(null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="sign_ins", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='TotpGrant',
+            name="TotpGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('granted_at', models.BigIntegerField()),
-                ('expires_at', models.BigIntegerField()),
-                ('secret_wrapped', models.BinaryField(null=True)),
-                ('last_counter', models.BigIntegerField(default=0)),
-                ('failures', models.IntegerField(default=0)),
-                ('revoked_at', models.BigIntegerField(null=True)),
-                ('granted_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='totp_grants', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("granted_at", models.BigIntegerField()),
+                ("expires_at", models.BigIntegerField()),
+                ("secret_wrapped", models.BinaryField(null=True)),
+                ("last_counter", models.BigIntegerField(default=0)),
+                ("failures", models.IntegerField(default=0)),
+                ("revoked_at", models.BigIntegerField(null=True)),
+                (
+                    "granted_by",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="totp_grants", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
     ]
