@@ -54,7 +54,10 @@ def test_responses():
     assert go(states.RESPONSE, "upload", "collect", "accept", "export", "export") == "exported"
     assert go(states.RESPONSE, "upload", "collect", "decline") == "declined"
     assert go(states.RESPONSE, "withdraw") == "withdrawn"
-    assert go(states.RESPONSE, "upload", "collect", "withdraw") == "withdrawn"
+    # After collection the owner's withdrawal is on record, and the owner still sees what becomes of the clip.
+    assert go(states.RESPONSE, "upload", "collect", "notice", "accept", "notice", "export") == "exported"
+    with pytest.raises(ProtocolError):
+        go(states.RESPONSE, "upload", "collect", "withdraw")
     with pytest.raises(ProtocolError):
         go(states.RESPONSE, "upload", "export")
     with pytest.raises(ProtocolError):

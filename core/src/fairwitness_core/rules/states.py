@@ -73,17 +73,18 @@ REQUEST = make_table(
     },
 )
 
-# A response as its owner sees it (design.md 9.9). After collection a withdrawal is a notice on record.
+# A response as its owner sees it (design.md 9.9). After collection a withdrawal is a notice on record, which hides nothing
+# of what happens to the clip afterwards: the state stays and goes on moving.
 RESPONSE = make_table(
     "response",
     "queued",
     {
         "queued": {"upload": "uploaded", "withdraw": "withdrawn", "expire": "expired"},
         "uploaded": {"collect": "collected", "withdraw": "withdrawn", "expire": "expired"},
-        "collected": {"accept": "accepted", "decline": "declined", "withdraw": "withdrawn"},
-        "accepted": {"export": "exported", "withdraw": "withdrawn"},
-        "declined": {"accept": "accepted", "withdraw": "withdrawn", "expire": "expired"},
-        "exported": {"export": "exported", "withdraw": "withdrawn"},
+        "collected": {"accept": "accepted", "decline": "declined", "notice": "collected"},
+        "accepted": {"export": "exported", "decline": "declined", "notice": "accepted"},
+        "declined": {"accept": "accepted", "expire": "expired", "notice": "declined"},
+        "exported": {"export": "exported", "notice": "exported"},
         "withdrawn": {},
         "expired": {},
     },

@@ -6,7 +6,6 @@ write a false official record, which the log keeps.
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
 from fairwitness_core.rules import lexicon
 from fairwitness_core.rules.violation import Violation
@@ -25,6 +24,7 @@ _HOMOGLYPHS = str.maketrans(
 )
 _LEET = str.maketrans("013457@$!", "oieastasi")
 _HIDDEN = re.compile("[\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|am|pm)?\W*")
 _WORD = re.compile(r"[^\W\d_]+")
 _SPACED = re.compile(r"\b(?:[a-z][ ._*-]){3,}[a-z]\b")
 _WIDE_SCRIPT = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -37,11 +37,15 @@ def _fold(text: str) -> str:
     return re.sub(r"\s+", " ", kept)
 
 
-def _disguises(folded: str) -> Iterable[str]:
-    """Yield the folded text, then readings of it with digits for letters and with letters spaced out."""
-    yield folded
-    yield " ".join(word.translate(_LEET) if re.search(r"[a-z]", word) else word for word in folded.split(" "))
-    yield _SPACED.sub(lambda found: re.sub(r"[ ._*-]", "", found.group()), folded)
+def _plain_word(word: str) -> str:
+    return word.translate(_LEET) if re.search(r"[a-z]", word) and not _ORDINAL.fullmatch(word) else word
+
+
+def _disguises(folded: str) -> tuple[str, ...]:
+    """Return the folded text and, where they differ, its readings with digits for letters and with letters spaced out."""
+    plain = " ".join(map(_plain_word, folded.split(" ")))
+    joined = _SPACED.sub(lambda found: re.sub(r"[ ._*-]", "", found.group()), folded)
+    return tuple(dict.fromkeys((folded, plain, joined)))
 
 
 def _without_case_numbers(text: str, case: str) -> str:
@@ -67,7 +71,7 @@ def vagueness(text: str, *, case: str = "") -> float:
 def forbidden_purpose(text: str) -> Violation | None:
     """Return the first forbidden purpose that the text betrays: `purpose.*`."""
     folded = _fold(text)
-    readings = tuple(_disguises(folded))
+    readings = _disguises(folded)
     for purpose in lexicon.PURPOSES:
         for reading in readings:
             if found := purpose.pattern.search(reading):
