@@ -430,12 +430,16 @@ class LogStore(LogReader):
 
     def _write_tiles(self, old: int, new: int) -> None:
         touched: set[Path] = {self.public}
-        for path in tiles.tiles_for(old, new):
-            target = self.public / path.encode()
-            if target.parent not in touched:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                touched.update(parent for parent in target.parents if parent.is_relative_to(self.public))
-            durable.replace(target, self._tile(path))
+
+        def targets() -> Iterator[tuple[Path, bytes]]:
+            for path in tiles.tiles_for(old, new):
+                target = self.public / path.encode()
+                if target.parent not in touched:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    touched.update(parent for parent in target.parents if parent.is_relative_to(self.public))
+                yield target, self._tile(path)
+
+        durable.replace_all(targets())
         if len(touched) > 1:
             for directory in sorted(touched):
                 files.sync_folder(directory)
