@@ -8,6 +8,7 @@ A role describes its settings by subclassing RoleConfig as `Config` in `fairwitn
         tick_seconds: int = limit(300, low=1, high=86400)
 """
 
+import ipaddress
 import json
 import os
 import tomllib
@@ -82,15 +83,26 @@ class RoleConfig:
             parts = urlsplit(self.public_url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
                 raise ConfigError(f"public_url: {self.public_url!r} must look like https://name or http://name:port")
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ConfigError(f"host: {self.host!r} must be an IP address to listen on, such as 127.0.0.1") from None
+        if address.is_unspecified and not self.public_url:
+            raise ConfigError("public_url is needed where host is every address of the machine")
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ConfigError("tls_certificate and tls_key go together: set both or neither")
 
     @property
     def url(self) -> str:
-        """The address by which others reach this node, without a slash at its end."""
+        """The address by which others reach this node, without a slash at its end.
+
+        On the loopback it says `localhost`, the one name for which browsers allow passkeys without TLS.
+        """
         if self.public_url:
             return self.public_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
+        if ipaddress.ip_address(self.host).is_loopback:
+            host = "localhost"
         return f"{'https' if self.tls_certificate else 'http'}://{host}:{self.port}"
 
     @property

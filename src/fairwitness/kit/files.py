@@ -102,8 +102,10 @@ def append_durable(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> int:
 
 def private_dir(path: Path) -> Path:
     """Create the folder `path` (and its parents) for this user alone and return it; an open folder is closed to others."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     with disk_errors(path.name):
-        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         path.chmod(PRIVATE_FOLDER)
     return path

@@ -7,6 +7,7 @@ finishes what it is doing. Whatever a killed child had acknowledged is on disk.
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import signal
@@ -57,6 +58,8 @@ def wsgi(role: str) -> Callable[..., Any]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"fairwitness.{role}.settings")
     from django.core.wsgi import get_wsgi_application  # noqa: PLC0415 - reads the environment set above
 
+    if config.PORT_VARIABLE in os.environ:
+        _watch_parent(_leave)
     return get_wsgi_application()
 
 
@@ -232,8 +235,9 @@ def _beat(role: str, data_dir: Path) -> None:
     from fairwitness.kit.accounts import services  # noqa: PLC0415 - settings must be ready first
     from fairwitness.kit.beat import Beat, Job  # noqa: PLC0415
 
-    jobs = importlib.import_module(f"fairwitness.{role}.tasks").beat_jobs()
-    jobs = [*jobs, Job("accounts.clear_expired", 86400, services.clear_expired)]
+    name = f"fairwitness.{role}.tasks"
+    own: list[Job] = importlib.import_module(name).beat_jobs() if importlib.util.find_spec(name) else []
+    jobs = [*own, Job("accounts.clear_expired", 86400, services.clear_expired)]
     Beat(jobs, lock=files.private_dir(data_dir / "run") / "beat.lock").run(_stop)
 
 
@@ -241,11 +245,12 @@ def child(name: str, role: str, data_dir: Path) -> None:
     """Be one of the children: web, beat or sequencer."""
     if name == "web":
         os.umask(0o077)
+        _watch_parent(_leave)
         _web(role, data_dir)
         return
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
-    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    _watch_parent(_stop.set)
     setup(role, data_dir)
     if name == "beat":
         _beat(role, data_dir)
@@ -255,11 +260,24 @@ def child(name: str, role: str, data_dir: Path) -> None:
         raise SystemExit(f"no such process: {name}")
 
 
-def _follow_parent(parent: int) -> None:
-    """Stop when the supervisor is gone, so that no orphan goes on writing."""
-    while not _stop.wait(1.0):
-        if os.getppid() != parent:
-            _stop.set()
+def _watch_parent(act: Callable[[], None]) -> None:
+    """Call `act` in a thread when this process's parent is gone, so that no orphan goes on writing or listening."""
+    parent = os.getppid()
+
+    def follow() -> None:
+        while not _stop.wait(0.5):
+            if os.getppid() != parent:
+                act()
+                return
+
+    threading.Thread(target=follow, daemon=True, name="parent").start()
+
+
+def _leave() -> None:
+    """End a web process whose parent died: nothing that it acknowledged is lost, its commits are on disk."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(2)
+    os._exit(1)
 
 
 if __name__ == "__main__":
