@@ -104,7 +104,7 @@ def _choose(rng: np.random.Generator, seconds: float) -> list[Passing]:
 
 def _daylight(hour: float) -> float:
     """Return how bright it is at a local hour: 1 by day, 0.25 at night, and a dusk between."""
-    return float(np.clip(0.25 + 0.75 * np.clip((min(abs(hour - 13.0), 24 - abs(hour - 13.0)) - 8) / -2, 0, 1), 0.25, 1))
+    return float(np.clip(0.25 + 0.75 * np.clip((min(abs(hour - 13.0), 24 - abs(hour - 13.0)) - 7) / -2, 0, 1), 0.25, 1))
 
 
 class _Street:
