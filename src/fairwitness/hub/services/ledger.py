@@ -1,0 +1,164 @@
+"""The projection of the public log into rows, and readers of both ledgers. The files are the truth; this can be redone."""
+
+import functools
+from pathlib import Path
+
+from django.db import transaction
+from fairwitness_core.model import agency as agencies
+from fairwitness_core.model import request as requests
+from fairwitness_core.model.directory import DIRECTORY_TYPES
+from fairwitness_core.model.document import kind_of
+from fairwitness_core.model.hub import FeedTick, InboxEpoch
+from fairwitness_core.tlog.note import VerifierKey
+from fairwitness_core.wire import canonical, dsse
+
+from fairwitness.hub.models import (
+    Agency,
+    DirectoryLine,
+    InboxDay,
+    LogEntry,
+    Mark,
+    PendingEntry,
+    Request,
+    SealedPending,
+    Tick,
+)
+from fairwitness.hub.services import identity
+from fairwitness.hub.services.directory import sha256_hex
+from fairwitness.kit.logstore import LogReader, LogStore
+
+FEED_KINDS = frozenset({requests.Request.TYPE, requests.RequestWithdrawn.TYPE, InboxEpoch.TYPE, *DIRECTORY_TYPES})
+_CHUNK = 512
+
+
+def mark(name: str) -> int:
+    """Return the counter `name`, 0 where it was never set."""
+    row = Mark.objects.filter(name=name).first()
+    return row.number if row else 0
+
+
+def set_mark(name: str, number: int, text: str = "") -> None:
+    """Set the counter `name`."""
+    Mark.objects.update_or_create(name=name, defaults={"number": number, "text": text})
+
+
+def reader(log: str) -> LogReader:
+    """Return a reader of the ledger `p` or `s`; raises LogError before the sequencer first opened it."""
+    return _reader(identity.log_folder(log), identity.load().vkey(log).encode())
+
+
+@functools.lru_cache(maxsize=8)
+def _reader(folder: Path, vkey: str) -> LogReader:
+    key = VerifierKey.parse(vkey)
+    return LogReader.open(folder, key.name, key)
+
+
+def forget_readers() -> None:
+    """Close cached readers, after a log's folder was replaced."""
+    _reader.cache_clear()
+
+
+def catch_up(store: LogStore) -> None:
+    """Project every public entry that has no row yet; each chunk is one transaction."""
+    done = mark("projected_p")
+    while done < store.size:
+        upto = min(store.size, done + _CHUNK)
+        with transaction.atomic():
+            for index, data in enumerate(store.entries(done, upto), done):
+                project(index, data)
+            set_mark("projected_p", upto)
+        done = upto
+
+
+def catch_up_sealed(store: LogStore) -> None:
+    """Note where each commitment of the sealed ledger stands."""
+    done = mark("projected_s")
+    while done < store.size:
+        upto = min(store.size, done + _CHUNK)
+        with transaction.atomic():
+            for index, data in enumerate(store.entries(done, upto), done):
+                SealedPending.objects.filter(commitment=data, index=None).update(index=index)
+            set_mark("projected_s", upto)
+        done = upto
+
+
+def project(index: int, data: bytes) -> None:
+    """Write the rows that follow from public entry `index`. Doing it again changes nothing."""
+    envelope = dsse.Envelope.parse(data)
+    value = canonical.decode(envelope.payload)
+    kind, _ = kind_of(value)
+    digest = sha256_hex(data)
+    LogEntry.objects.update_or_create(index=index, defaults={"sha256": digest, "kind": kind})
+    PendingEntry.objects.filter(sha256=digest).update(state="appended", log_index=index)
+    if kind in DIRECTORY_TYPES:
+        DirectoryLine.objects.update_or_create(index=index, defaults={"envelope": data})
+    match kind:
+        case requests.Request.TYPE:
+            _project_request(index, data, requests.Request.from_document(value))
+        case requests.RequestWithdrawn.TYPE:
+            Request.objects.filter(id=value["request_id"]).update(state="withdrawn", withdrawn_index=index, review_due=None)
+        case requests.RequestRefused.TYPE:
+            refused = requests.RequestRefused.from_document(value)
+            Request.objects.get_or_create(
+                id=refused.request_id,
+                defaults={
+                    "agency": refused.agency, "case": "", "offense": refused.offense, "envelope": b"", "envelope_sha256": "",
+                    "state": "refused", "emergency": False, "rule": refused.rule, "submitted_at": refused.at,
+                    "expires": refused.at,
+                },
+            )  # fmt: skip
+        case requests.ModerationAction.TYPE:
+            if value["action"] == "reviewed":
+                Request.objects.filter(id=value["request_id"]).update(review_due=None)
+        case agencies.AgencyAuthorized.TYPE:
+            _project_agency(agencies.AgencyAuthorized.from_document(value))
+        case agencies.AgencySuspended.TYPE:
+            Agency.objects.filter(agency=value["agency"]).update(suspended=True)
+        case FeedTick.TYPE:
+            Tick.objects.update_or_create(number=value["tick"], defaults={"sha256": digest, "index": index})
+            Tick.objects.filter(number=value["tick"], state__in=("", "prepared")).update(state="appended")
+        case InboxEpoch.TYPE:
+            epoch = InboxEpoch.from_document(value)
+            InboxDay.objects.update_or_create(day=epoch.day, defaults={"root": epoch.root, "leaves": epoch.leaves})
+        case _:
+            pass
+
+
+def _project_request(index: int, data: bytes, document: requests.Request) -> None:
+    row, made = Request.objects.get_or_create(
+        id=document.id,
+        defaults={
+            "agency": document.agency, "case": document.case, "offense": document.offense, "envelope": data,
+            "envelope_sha256": sha256_hex(data), "state": "approved", "emergency": document.emergency,
+            "submitted_at": document.at, "expires": document.expires, "log_index": index,
+        },
+    )  # fmt: skip
+    if not made and row.log_index is None:
+        Request.objects.filter(id=document.id).update(log_index=index)
+
+
+def _project_agency(document: agencies.AgencyAuthorized) -> None:
+    Agency.objects.update_or_create(
+        agency=document.agency,
+        defaults={
+            "name": document.name, "state": document.state, "level": document.level, "federal": document.federal,
+            "polygon_sha256": document.jurisdiction_sha256, "expires": document.expires, "suspended": False,
+        },
+    )  # fmt: skip
+
+
+def settle(cosigned: int) -> None:
+    """Say of requests and ticks below the served size `cosigned` that witnesses saw them."""
+    Request.objects.filter(state="approved", log_index__lt=cosigned).update(state="published")
+    Tick.objects.filter(state="appended", index__lt=cosigned).update(state="cosigned")
+
+
+def forget_rows() -> None:
+    """Empty the projection; `catch_up` makes it again from the files."""
+    with transaction.atomic():
+        for table in (LogEntry, DirectoryLine, Tick, InboxDay, Agency):
+            table.objects.all().delete()
+        Request.objects.exclude(state__in=("submitted", "approved", "refused")).update(state="approved")
+        PendingEntry.objects.filter(state="appended").update(state="queued", log_index=None)
+        SealedPending.objects.update(index=None)
+        Mark.objects.filter(name__in=("projected_p", "projected_s")).delete()
