@@ -9,7 +9,17 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness.witness.config import Config, init, load, trust
 from fairwitness.witness.store import HeadStore
 
-__all__ = ["MAX_BODY", "Answer", "add_checkpoint", "init", "load", "logs_page", "open_store", "trust"]
+__all__ = [
+    "MAX_BODY",
+    "Answer",
+    "add_checkpoint",
+    "conflicts",
+    "init",
+    "load",
+    "logs_page",
+    "open_store",
+    "trust",
+]
 
 MAX_BODY = 1 << 18
 PLAIN = "text/plain; charset=utf-8"

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ ALGORITHMS = (ED25519, COSIGNATURE)
 MAX_SIGNATURES = 64
 MAX_BYTES = 1 << 20
 _DASH = "— "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 def check_name(name: str) -> str:
@@ -205,7 +207,7 @@ def _decode(data: bytes) -> str:
 
 
 def _check_text(text: str) -> None:
-    if any(ord(char) < 0x20 and char != "\n" for char in text):
+    if _CONTROL.search(text):
         raise ProtocolError("note.control", "a note has no control character but newline")
 
 
