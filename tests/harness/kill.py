@@ -2,12 +2,14 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 CALLS = ("pwrite", "write", "fsync", "fdatasync", "ftruncate", "replace", "rename", "mkdir", "unlink", "rmdir")
 _KILLED = 77
 _FAILED = 78
+_SECONDS = 60
 
 type Tell = Callable[[str, int], None]
 
@@ -25,6 +27,7 @@ def child_killed_at(nth: int, when: str, life: Callable[[Tell], object]) -> tupl
         tell_fd, plain_write = writing, os.write
         code = _FAILED
         try:
+            signal.alarm(_SECONDS)  # a fork of a threaded runner may stall: then it fails instead
             _arm(nth, when)
             life(lambda word, number: plain_write(tell_fd, f"{word} {number}\n".encode()) and None)
             code = 0
