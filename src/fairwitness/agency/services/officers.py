@@ -1,0 +1,149 @@
+"""The agency's people, each with a signing key of their own, and the registration that a hub is handed.
+
+The key's seed lies wrapped on this node (design.md 9.15): "two officers signed" holds against one officer, not against whoever
+runs this server.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from fairwitness_core.crypto import random
+from fairwitness_core.crypto.sign import PublicKey, SigningKey
+from fairwitness_core.model.agency import AgencyKey
+
+from fairwitness.agency.errors import missing
+from fairwitness.agency.models import Officer
+from fairwitness.agency.services import node
+from fairwitness.kit import clock, files
+from fairwitness.kit.accounts import services as accounts
+from fairwitness.kit.accounts.models import User
+from fairwitness.kit.errors import Refused
+
+KEY_LIFE_S = 3 * 365 * 86400
+SIGNERS = ("officer", "supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A new person: the officer and the one-time code with which they add their passkey (shown once)."""
+
+    officer: Officer
+    code: str
+
+
+def enrol(username: str, display_name: str, role: str, by: Officer | None = None) -> Enrolled:
+    """Add a person with an account, a pseudonym and a signing key. Raises Refused.
+
+    `by` is the administrator who does it; None from the command line. The key counts once the hub has logged it.
+    """
+    _only_admin(by)
+    user = accounts.create_user(username, display_name, role)
+    actor = f"o-{random.token_bytes(4).hex()}"
+    key = SigningKey.generate()
+    node.put_secret(node.key_file("officers", actor), key.seed)
+    officer = Officer.objects.create(user=user, actor=actor, public_key=key.public.raw, created_at=clock.now())
+    write_registration()
+    return Enrolled(officer, accounts.issue_code(user))
+
+
+def remove(officer: Officer, by: Officer | None = None) -> None:
+    """End a person's access and key. The hub must be handed the new registration for the key to stop counting there."""
+    _only_admin(by)
+    if by is not None and by.pk == officer.pk:
+        raise Refused(409, "officer.self", "Nobody removes themselves.", "Ask another administrator.")
+    accounts.freeze(officer.user)
+    with transaction.atomic():
+        Officer.objects.filter(pk=officer.pk, removed_at=None).update(removed_at=clock.now())
+    node.shred(node.key_file("officers", officer.actor))
+    write_registration()
+
+
+def new_code(officer: Officer, by: Officer | None = None) -> str:
+    """Return a fresh enrolment code for a person who lost their passkey. Raises Refused."""
+    _only_admin(by)
+    return accounts.issue_code(officer.user)
+
+
+def of_user(user: User) -> Officer:
+    """Return the officer that a signed-in person is. Raises Refused."""
+    found = Officer.objects.select_related("user").filter(user_id=user.pk, removed_at=None).first()
+    if found is None:
+        raise Refused(403, "officer.none", "This account belongs to no officer of this agency.")
+    return found
+
+
+def by_name(username: str) -> Officer:
+    """Return the officer of an account name. Raises Refused."""
+    found = Officer.objects.select_related("user").filter(user__username=username).first()
+    if found is None:
+        raise missing("officer")
+    return found
+
+
+def need(officer: Officer, *roles: str) -> None:
+    """Refuse unless the officer is active and has one of `roles`: asked by each service, whatever a page allowed."""
+    officer.refresh_from_db()
+    if officer.removed_at is not None or not officer.user.is_active:
+        raise Refused(403, "officer.removed", "This person has no access any more.")
+    if officer.user.role not in roles:
+        raise Refused(403, "auth.role", "Your role may not do this.", f"Ask a {' or '.join(roles)}.")
+
+
+def public_key(officer: Officer) -> PublicKey:
+    """Return an officer's public signing key."""
+    return PublicKey(bytes(officer.public_key))
+
+
+def signing_key(officer: Officer) -> SigningKey:
+    """Return the signing key of an officer who acts now. Raises Refused."""
+    need(officer, *SIGNERS)
+    return SigningKey(node.get_secret(node.key_file("officers", officer.actor)))
+
+
+def registration() -> dict[str, Any]:
+    """Return what a hub's administrator adds this agency by: who it is, its area, and every current key."""
+    settings = node.settings()
+    geometry = json.loads((node.join_path().with_name("jurisdiction.json")).read_text("utf-8"))
+    keys = [_key(node.agency_key().public, "agency", node.key_file("agency", "agency").stat().st_mtime_ns // 10**9)]
+    keys += [
+        _key(public_key(officer), "officer", officer.created_at)
+        for officer in Officer.objects.filter(removed_at=None, user__role__in=SIGNERS)
+    ]
+    return {
+        "v": 1,
+        "type": "agency_registration",
+        "agency": node.agency_id(),
+        "ori": settings.ori,
+        "name": settings.name,
+        "state": settings.state,
+        "level": settings.level,
+        "federal": settings.federal,
+        "jurisdiction": geometry,
+        "keys": [key.to_json() for key in keys],
+        "vouched": list(settings.vouched),
+    }
+
+
+def write_registration() -> None:
+    """Write `registration.json` anew."""
+    path = node.join_path().with_name("registration.json")
+    files.write_atomic(path, (json.dumps(registration(), indent=1, sort_keys=True) + "\n").encode())
+
+
+def _key(public: PublicKey, use: str, since: int) -> AgencyKey:
+    return AgencyKey(kid=public.kid, alg="ed25519", pk=public.raw, use=use, not_after=since + KEY_LIFE_S)
+
+
+def _only_admin(by: Officer | None) -> None:
+    if by is not None:
+        need(by, "admin")
+
+
+def get(pk: int) -> Officer:
+    """Return an officer. Raises Refused."""
+    found = Officer.objects.select_related("user").filter(pk=pk).first()
+    if found is None:
+        raise missing("officer")
+    return found

@@ -1,0 +1,144 @@
+"""Accept or decline; and what nobody has decided on yet is asked for again, never forgotten (design.md 9.10)."""
+
+from django.db import transaction
+from fairwitness_core.rules import retention, states
+
+from fairwitness.agency.errors import NotYetLogged, missing
+from fairwitness.agency.models import Hold, Notice, Officer, Response, Touch
+from fairwitness.agency.services import custody, evidence, hold, node, officers, status
+from fairwitness.kit import clock, database
+from fairwitness.kit.errors import Refused
+from fairwitness.kit.journal import Event, log
+
+_DECIDERS = ("officer", "supervisor", "technician")
+_PATIENCE_S = 86400  # how long a destruction that is due waits for a hub that does not log it
+
+
+def accept(officer: Officer, response: Response, purpose: str) -> Response:
+    """Take a response into the case. Logged first; asking again while it is being logged is how to wait.
+
+    Raises NotYetLogged, Refused, ProtocolError `state.illegal`.
+    """
+    return _decide(officer, response, "accept", "accepted", purpose)
+
+
+def decline(officer: Officer, response: Response, purpose: str) -> Response:
+    """Refuse a response: from then on nobody here can open it, and after 30 days key and bytes are destroyed.
+
+    Logged first. Raises NotYetLogged, Refused, ProtocolError `state.illegal`.
+    """
+    return _decide(officer, response, "decline", "declined", purpose)
+
+
+def _decide(officer: Officer, response: Response, event: str, action: str, purpose: str) -> Response:
+    officers.need(officer, *_DECIDERS)
+    response.refresh_from_db()
+    if response.state == action and _done(officer, response, action, purpose):
+        return response  # asked again after it was done
+    states.advance(states.EVIDENCE, response.state, event)
+    found = evidence.touch(officer, response, action, purpose)
+    response.refresh_from_db()
+    states.advance(states.EVIDENCE, response.state, event)
+    if event == "decline":
+        hold.lock_key(response)
+    _apply(found, event)
+    response.refresh_from_db()
+    return response
+
+
+def _done(officer: Officer, response: Response, action: str, purpose: str) -> bool:
+    key = evidence.touch_key(officer, response, evidence.Act(action, purpose))
+    return Touch.objects.filter(key=key).exclude(done_at=None).exists()
+
+
+@database.durable
+def _apply(found: Touch, event: str) -> None:
+    response = Response.objects.select_for_update().get(pk=found.record.response_id)
+    now = clock.now()
+    response.state = states.advance(states.EVIDENCE, response.state, event)
+    response.decided_at = now
+    if event == "decline":
+        response.destroy_at = retention.declined_due(now)
+        status.push(response, "declined", "Nobody at the agency can open it any more. It is destroyed after 30 days.")
+    else:
+        status.push(response, "accepted")
+    response.save()
+    evidence.finish(found)
+
+
+def escalate(now: int) -> int:
+    """Remind, two and five days on, of responses that nobody decided on. They are never destroyed by neglect."""
+    count = 0
+    for response in Response.objects.filter(state="collected"):
+        level = retention.triage_level(response.collected_at, now)
+        if level > response.triage_level:
+            with transaction.atomic():
+                Response.objects.filter(pk=response.pk).update(triage_level=level)
+                Notice.objects.get_or_create(
+                    kind="untriaged", request=response.request, response=response, level=level, defaults={"at": now}
+                )
+            count += 1
+    for response in Response.objects.filter(until__lte=now).exclude(state__in=("declined", "destroyed", "quarantined")):
+        Notice.objects.get_or_create(
+            kind="consent_over", request=response.request, response=response, level=0, defaults={"at": now}
+        )
+    return count
+
+
+def destroy_due(now: int) -> int:
+    """Destroy key and bytes of declined responses whose 30 days are over and that no hold keeps. Returns how many.
+
+    Logged first. A hub that will not log it for a day does not keep what the owner was promised is gone: then it is
+    destroyed, and its link goes to the ledger when the ledger can be reached.
+    """
+    due = Response.objects.filter(state="declined", destroy_at__lte=now).exclude(
+        pk__in=Hold.objects.filter(lifted_at=None).values("response_id")
+    )
+    count = 0
+    for response in due:
+        link = response.custody.filter(action="destroyed").first() or custody.record_alone(
+            response, "destroyed", purpose="declined 30 days ago", subjects=custody.subjects_of(response)
+        )
+        try:
+            custody.prove(link)
+        except (NotYetLogged, Refused):
+            if now < (response.destroy_at or now) + _PATIENCE_S:
+                continue
+        destroy(response, now)
+        count += 1
+    if count:
+        database.scrub()
+        log(Event.EVIDENCE_DESTROYED, count=count)
+    return count
+
+
+def destroy(response: Response, now: int) -> None:
+    """Destroy the key first, then the bytes, then what the rows say of them."""
+    node.shred(node.hold_file(response.id))
+    node.shred(node.key_file("responses", response.id))
+    node.remove_folder(node.evidence_folder(response.id), node.shred)
+    node.shred(node.settings().folder("quarantine") / f"{response.id}.age")
+    _forget(response, now)
+
+
+@database.durable
+def _forget(response: Response, now: int) -> None:
+    response.clips.all().delete()
+    response.state = states.advance(states.EVIDENCE, "declined", "destroy")
+    response.destroyed_at = now
+    response.manifest_sha256 = ""
+    response.manifest_size = 0
+    response.save()
+    status.push(response, "declined", "The agency's copy and its key were destroyed.")
+
+
+def notices() -> list[Notice]:
+    """Return what has not been seen yet, the newest first."""
+    return list(Notice.objects.filter(seen_at=None).select_related("request", "response"))
+
+
+def seen(officer: Officer, notice_id: int) -> None:
+    """Mark a notice as seen. Raises Refused."""
+    officers.need(officer, *_DECIDERS)
+    if not Notice.objects.filter(pk=notice_id).update(seen_at=clock.now()):
+        raise missing("notice")
