@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import av
 import av.error
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -25,6 +26,7 @@ from fairwitness.kit.video.source import open_source, picture_stream, seconds_of
 FRAGMENT_BYTES: Final = 512 << 10
 FRAGMENT_SECONDS: Final = 2
 _EARLY: Final = 200  # packets of sound held back until the first picture's time is known
+_TINY: Final = 0.0005  # seconds by which a decimal cut may miss a picture's exact time
 _DECODED: Final = 16  # packets of a copy that are decoded to see that they can be
 _LOOKED_AT: Final = 64  # packets that decide whether a stream can be copied
 _COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})  # what browsers play
@@ -134,6 +136,12 @@ def _check_pixels(video: VideoStream, limits: Limits) -> None:
         raise ProtocolError("clip.pixels", "the pictures are too large", evidence=f"{context.width}x{context.height}")
 
 
+def _decodable(audio: AudioStream) -> bool:
+    """Tell whether there is a decoder for a track of sound; PyAV gives one of an unknown codec no context at all."""
+    context: AudioCodecContext | None = audio.codec_context
+    return context is not None and context.channels > 0
+
+
 def _origin(video: VideoStream) -> int:
     return video.start_time or 0
 
@@ -157,7 +165,7 @@ def _plan_copy(container: InputContainer, cut: Cut, limits: Limits) -> _CopyPlan
     if _many_edits(cut.source):
         return None  # the order and visibility of pictures is then more than a run of packets
     _seek(container, video, cut.start)
-    asked = _origin(video) + int(cut.start / video.time_base)
+    asked = _origin(video) + int((cut.start + _TINY) / video.time_base)
     sets: ParameterSets | None = None
     cleaner: Cleaner | None = None
     start: int | None = None
@@ -272,8 +280,8 @@ class _Run:
         self._sound: SoundEncoder | None = None
         self._turn = plan.turn if plan else 0
         self._guess = 0
-        audio = container.streams.audio
-        self._audio: AudioStream | None = audio[0] if audio and not self._cut.mute else None
+        heard = [stream for stream in container.streams.audio if _decodable(stream)]
+        self._audio: AudioStream | None = heard[0] if heard and not self._cut.mute else None
 
     # -- driving ---------------------------------------------------------------------------------------------------------
 
@@ -338,7 +346,7 @@ class _Run:
         if pts < plan.start:
             self._dropped += 1  # it leads an open group of pictures and refers to what is before the cut
             return False
-        if packet.is_discard or (self._cut.end is not None and (pts - self._origin) * self._base >= self._cut.end):
+        if packet.is_discard or (self._cut.end is not None and (pts - self._origin) * self._base >= self._cut.end - _TINY):
             return True
         if self._zero is None:
             self._cleaner = Cleaner(plan.sets)
@@ -387,9 +395,9 @@ class _Run:
             pts = frame.pts if frame.pts is not None else self._guessed()
             self._guess = pts
             at = Fraction(pts - self._origin) * self._base
-            if at < self._cut.start:
+            if at < self._cut.start - _TINY:
                 continue
-            if self._cut.end is not None and at >= self._cut.end:
+            if self._cut.end is not None and at >= self._cut.end - _TINY:
                 return True
             if self._encoder is None:
                 self._turn = _turn(frame)

@@ -10,6 +10,7 @@ import av
 import av.error
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from fairwitness_core.wire.errors import ProtocolError
 
@@ -52,10 +53,17 @@ def _only_one(container: InputContainer) -> bool:
 
 
 def picture_stream(container: InputContainer) -> VideoStream:
-    """Return the first track of moving pictures (no cover art); raises ProtocolError `clip.no_video`."""
+    """Return the first track of moving pictures (no cover art); raises ProtocolError `clip.no_video`, `clip.codec`."""
+    unknown = False
     for stream in container.streams.video:
-        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image):
+        if stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image):
+            continue
+        context: VideoCodecContext | None = stream.codec_context  # none where there is no decoder
+        if context is not None:
             return stream
+        unknown = True
+    if unknown:
+        raise ProtocolError("clip.codec", "there is no decoder for the pictures in this file")
     raise ProtocolError("clip.no_video", "there are no moving pictures in this file")
 
 
