@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 
 import h3
 from fairwitness_core.crypto.sign import SigningKey
@@ -38,8 +39,6 @@ class MemoryFiles:
         return list(self.files)
 
     def open(self, name):
-        import io
-
         try:
             return io.BytesIO(self.files[name])
         except KeyError as error:
@@ -157,7 +156,7 @@ class World:
                 add=(self.registered(self.officers[2], "officer"), self.registered(self.new_console, "agency")),
                 remove=tuple(sorted((self.officers[0].public.kid, self.console.public.kid))),
                 at=REQUEST_AT + 20_000,
-            )  # fmt: skip
+            )
         )
         tick = FeedTick(
             tick=(REQUEST_AT + 40_000) // 300, root=self.secret("tick"), scopes=1, agencies=self.directory.digest(),
@@ -206,7 +205,7 @@ class World:
             identity=Identity(name="R. Ortiz", contact="r@example.org") if mode == "identified" else None,
         )  # fmt: skip
 
-    def event(self, rid, number, action, subjects, prev, at, key, recipient=None):
+    def event(self, rid, number, action, subjects, *, prev, at, key, recipient=None):
         event = CustodyEvent(
             agency=AGENCY, actor=f"officer-{number}", action=action, request_id=self.request_id, response_id=rid, case=CASE,
             purpose="Inquiry into the burglary", subjects=subjects, prev=prev, at=at, recipient=recipient,
@@ -264,7 +263,7 @@ class World:
                 1,
             ):
                 about = tuple(subjects) if action == "collected" else tuple(subjects[-1:])
-                logged, prev = self.event(rid, number, action, about, prev, REQUEST_AT + at, console)
+                logged, prev = self.event(rid, number, action, about, prev=prev, at=REQUEST_AT + at, key=console)
                 events.append(logged)
             tags |= layout.custody_files(rid, self.do("chain", events))
             ends[rid] = prev
@@ -287,7 +286,14 @@ class World:
         for rid, prev in ends.items():
             subjects = layout.export_subjects(bag[layout.TAGMANIFEST], envelope)
             exports[rid], _ = self.event(
-                rid, 9, "exported", subjects, prev, REQUEST_AT + 50_001, self.new_console, "Alameda County Public Defender"
+                rid,
+                9,
+                "exported",
+                subjects,
+                prev=prev,
+                at=REQUEST_AT + 50_001,
+                key=self.new_console,
+                recipient="Alameda County Public Defender",
             )
         return {**payload, **bag, **layout.seal_files(envelope, exports)}
 

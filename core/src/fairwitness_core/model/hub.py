@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fairwitness_core.model.document import Document, Part, part, wire
+from fairwitness_core.wire import canonical
 from fairwitness_core.wire import fields as f
+from fairwitness_core.wire.errors import ProtocolError
 
 ORIGIN = f.text(120, min_bytes=3, pattern=r"[a-z0-9][a-z0-9./_-]*")
 VKEY = f.text(300, min_bytes=20)
+_AGENCIES = f.array(f.AGENCY_ID, high=256, ordered_set=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,8 @@ class LogGenesis(Document):
 class PolicyChanged(Document):
     """A rule of the hub changes, at least `notice_seconds` ahead. Signed by the hub; `text` hashes to `sha256`.
 
-    kind `witness`: a tlog-policy; `standing`: JSON list of agency ids that may ask though federal or of another state.
+    kind `witness`: a tlog-policy; `standing`: canonical JSON list, sorted and without repeats, of the ids of agencies that
+    may ask though federal or of another state.
     """
 
     TYPE: ClassVar[str] = "policy_changed"
@@ -60,6 +64,15 @@ class PolicyChanged(Document):
     supersedes: str = wire(f.HASH)
     effective_at: int = wire(f.TIME)
     at: int = wire(f.TIME)
+
+    def check(self) -> None:
+        """A standing policy is the list that it claims to be, before anybody relies on it."""
+        if self.kind == "standing":
+            try:
+                _AGENCIES.decode(canonical.decode(self.text.encode()), "text")
+            except ProtocolError as error:
+                text = "a standing policy is a canonical JSON list of agency ids, sorted and without repeats"
+                raise ProtocolError("policy.standing", text, evidence=self.text, hint=error.message) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,8 @@ class _Procedure:
     facts: list[tuple[str, str]] = field(default_factory=list)
     trust: TrustPolicy | None = None
     policy: Policy | None = None
+    root_file: str = layout.GENESIS
+    unfounded: ProtocolError | None = None  # why genesis, hub key and policy could not be established, as found in root_file
     genesis: LogGenesis | None = None
     inclusion: VerifiedInclusion | None = None
     directory: Directory | None = None
@@ -93,19 +95,22 @@ class _Procedure:
         return Recorder(number, title, where, self.done.append)
 
     def _roots(self) -> None:
-        """Choose what all else is judged by. A failure here shows in check 5, which reads the same files again."""
+        """Choose what all else is judged by. A failure here is told by check 5."""
         try:
+            self.root_file = layout.GENESIS
             if self.given is not None:
                 self.trust = self.given
             else:
                 entry = self.intake.read(layout.GENESIS)
                 genesis = LogGenesis.parse(dsse.Envelope.parse(entry).payload)
+                self.root_file = layout.POLICY
                 text = self.intake.read(layout.POLICY).decode("utf-8", "replace")
                 self.trust = TrustPolicy(hub_key=genesis.hub_key, policy=text, genesis=hashlib.sha256(entry).hexdigest())
             self.policy = self.trust.witness_policy
+            self.root_file = layout.GENESIS
             self.genesis = self.trust.check_genesis(self.intake.read(layout.GENESIS))
-        except ProtocolError:
-            self.genesis = None
+        except ProtocolError as error:
+            self.unfounded = error
 
     def _needs_keys(self) -> tuple[Policy, LogGenesis]:
         if self.policy is None or self.genesis is None:
@@ -139,22 +144,19 @@ class _Procedure:
     def _directory(self) -> None:
         """Check 5."""
         with self._check(5, "The agency's keys are those that the log names", layout.GENESIS) as check:
-            if self.trust is None or self.policy is None:
-                # 5.1 Unpinned, and the bag's own genesis or policy is unreadable: say why.
-                entry = self.intake.read(layout.GENESIS)
-                LogGenesis.parse(dsse.Envelope.parse(entry).payload)
-                check.where = layout.POLICY
-                text = self.intake.read(layout.POLICY).decode("utf-8", "replace")
-                TrustPolicy(hub_key=bytes(32), policy=text, genesis=FIRST_PREV)
-                raise ProtocolError("policy.unusable", "the policy cannot be used")
-            # 5.1 The genesis is the pinned one, its hub key signed it, the policy covers both its ledgers.
-            genesis = self.trust.check_genesis(self.intake.read(layout.GENESIS))
+            # 5.1 The genesis is the pinned one, its hub key signed it, the policy covers both its ledgers: see TrustPolicy.
+            check.where = self.root_file
+            if self.unfounded is not None:
+                raise self.unfounded
+            policy, genesis = self._needs_keys()
+            if self.trust is None:
+                raise Missing("Not checked: there is nothing to judge by.")
+            hub = PublicKey(self.trust.hub_key)
             # 5.2 A tick in the public log binds the directory's bytes.
             check.where = layout.TICK_PROOF
             entry = self.intake.read(layout.TICK_ENTRY)
-            inclusion = _included(self.policy, genesis.public_log, self.intake.read(layout.TICK_PROOF), entry)
+            inclusion = _included(policy, genesis.public_log, self.intake.read(layout.TICK_PROOF), entry)
             check.where = layout.TICK_ENTRY
-            hub = PublicKey(self.trust.hub_key)
             tick = FeedTick.parse(dsse.Envelope.parse(entry).verify(dsse.ENTRY, hub))
             check.where = layout.DIRECTORY
             data = self.intake.read(layout.DIRECTORY)
@@ -171,7 +173,7 @@ class _Procedure:
             self.changes = [(_at(line.envelope.payload), line.index) for line in parse_lines(data)]
             self.directory, self.directory_at = directory, tick.at
             check.detail = (
-                f"The directory of {len(directory.agencies())} agencies of {genesis.name} is bound by tick {tick.tick} "
+                f"The directory of {genesis.name}, which names {len(directory.agencies())} in all, is bound by tick {tick.tick} "
                 f"of {utc(tick.at)}, entry {inclusion.index} of the public log."
             )
 
@@ -329,6 +331,8 @@ class _Procedure:
                     if first != (event.action == "collected"):
                         text = "a chain begins with `collected`, and holds it once"
                         check.problem(paths["dsse.json"], "custody.collected", text)
+                    same = not first or event.case == request.case
+                    check.demand(same, paths["dsse.json"], "custody.case", "it was collected for another case than the request's")
                     self._subjects(check, rid, paths["dsse.json"], event, whole=first)
                     prev, last = hashlib.sha256(self.intake.read(paths["dsse.json"])).hexdigest(), event.at
                 else:

@@ -1,4 +1,4 @@
-"""`fairwitness-verify`: the one file of the core that touches disk and, only where a URL is given, the network."""
+"""`fairwitness-verify`: the one file of the core that touches the disk. Only `log URL` loads `remote`, which uses the network."""
 
 import argparse
 import errno
@@ -6,12 +6,9 @@ import json
 import os
 import stat
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 
 from fairwitness_core.model.hub import LogGenesis
 from fairwitness_core.tlog import note, tiles
@@ -24,7 +21,6 @@ from fairwitness_core.wire.errors import ProtocolError
 
 MAX_TRUST = 1 << 16
 MAX_FETCH = 32 << 20  # a full entry bundle has at most 256 entries of 64 KiB
-TIMEOUT = 30
 
 Fetch = Callable[[str], bytes]
 
@@ -137,36 +133,6 @@ def _bag(arguments: argparse.Namespace) -> int:
     return report.exit_code
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A log's address is the one that the user typed: a redirect stays an error."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow nothing."""
-
-
-def _url_fetch(base: str) -> Fetch:
-    opener = urllib.request.build_opener(_NoRedirect)
-
-    def fetch(path: str) -> bytes:
-        try:
-            with opener.open(f"{base.rstrip('/')}/{path}", timeout=TIMEOUT) as answer:
-                data: bytes = answer.read(MAX_FETCH + 1)
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                raise LookupError(path) from error
-            if 300 <= error.code < 400:
-                target = error.headers.get("Location", "nowhere")
-                raise OSError(f"the server points to {target}; give that address instead") from error
-            raise
-        except HTTPException as error:
-            raise OSError(f"the server's answer is broken: {error!r}") from error
-        if len(data) > MAX_FETCH:
-            raise ProtocolError("log.too_large", f"the server sent more than {MAX_FETCH} bytes", evidence=path)
-        return data
-
-    return fetch
-
-
 def _folder_fetch(base: Path) -> Fetch:
     def fetch(path: str) -> bytes:
         with (base / path).open("rb") as stream:
@@ -176,6 +142,12 @@ def _folder_fetch(base: Path) -> Fetch:
         return data
 
     return fetch
+
+
+def _url_fetch(base: str) -> Fetch:
+    from fairwitness_core.verify import remote  # noqa: PLC0415  checking a bag loads no network code at all
+
+    return remote.fetcher(base, MAX_FETCH)
 
 
 def _locate(place: str, ledger: str) -> Fetch:

@@ -14,7 +14,7 @@ _VERDICTS = {0: "verified", 1: "failed", 3: "not pinned"}
 
 def plain(text: str) -> str:
     """Return `text` safe to print: a stranger's file name or text cannot steer a terminal or turn a line around."""
-    return "".join(c if c.isprintable() else " " if c == "\n" else c.encode("ascii", "backslashreplace").decode() for c in text)
+    return "".join(c if c.isprintable() else " " if c == "\n" else f"\\u{ord(c):04x}" for c in text)
 
 
 def verdict(report: BagReport) -> str:
