@@ -52,20 +52,31 @@ def initialise(folder: Path, spec: Spec) -> Initialised:
     The genesis is written last: a folder without it can be initialised again.
     """
     folder = folder.absolute()
+    made = prepare(folder, spec)
+    supervise.setup("hub", folder)
+    from fairwitness.kit import database  # noqa: PLC0415 - Django's settings name the folder only now
+
+    database.migrate_at_start()
+    return complete(folder, made)
+
+
+def prepare(folder: Path, spec: Spec) -> "Genesis":
+    """Write a new hub's configuration, keys, policy and genesis. Raises HubState, ProtocolError."""
     if (folder / "genesis.json").exists():
         raise HubState(f"{folder} is a hub already; nothing was changed")
     files.private_dir(folder)
     values: dict[str, Any] = {"name": spec.name, "host": spec.host, "port": spec.port, "public_url": spec.public_url}
     config.write(folder, {**values, **spec.settings})
     files.private_dir(folder / "keys")
-    made = make_genesis(folder, spec, at=clock.now(), predecessor=None)
-    supervise.setup("hub", folder)
+    return make_genesis(folder, spec, at=clock.now(), predecessor=None)
+
+
+def complete(folder: Path, made: "Genesis") -> Initialised:
+    """Queue the first token keys and write the join file; the database is there. Can be done again."""
     from fairwitness.hub.config import Config  # noqa: PLC0415 - Django's settings name the folder only now
     from fairwitness.hub.services import feed, tokens  # noqa: PLC0415
-    from fairwitness.kit import database  # noqa: PLC0415
 
     config.load(Config, folder)
-    database.migrate_at_start()
     tokens.ensure_keys(clock.now())
     feed.write_join(made.policy)
     return Initialised(made.logs, made.hub_key, f"{config.current(Config).url}/join.json")
