@@ -37,9 +37,9 @@ def role_of(path: Path) -> str | None:
 
 
 def groups(paths: list[str]) -> dict[str, list[str]]:
-    """Return role ('' for the rest) to the paths that its process is given."""
+    """Return role ('' or 'core' for what needs none) to the paths that its process is given."""
     if not paths:
-        return {"": ["core/tests", "tests"], **{role: ["tests"] for role in ROLES}}
+        return {"": ["tests"], "core": ["core/tests"], **{role: ["tests"] for role in ROLES}}
     found: dict[str, list[str]] = {}
     for path in paths:
         role = role_of(Path(path))
@@ -55,8 +55,8 @@ def run(role: str, paths: list[str], extra: list[str]) -> tuple[str, int, dict[s
     counts = folder / "counts"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DJANGO_")}
     environment.pop("FAIRWITNESS_DATA", None)
-    environment |= {"FAIRWITNESS_ROLE": role, "FAIRWITNESS_COUNTS": str(counts)}
-    if role:
+    environment |= {"FAIRWITNESS_ROLE": role if role in ROLES else "", "FAIRWITNESS_COUNTS": str(counts)}
+    if role in ROLES:
         (folder / "data").mkdir(mode=0o700)
         environment["FAIRWITNESS_DATA"] = str(folder / "data")
     process = subprocess.run(

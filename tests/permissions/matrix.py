@@ -29,7 +29,9 @@ class Endpoint:
 
 def endpoints() -> list[Endpoint]:
     """Return them all, sorted."""
-    return sorted(_walk(get_resolver().url_patterns, "", ()), key=lambda e: (e.route, e.method))
+    # ninja registers an address once for each operation's name: the same endpoint again.
+    found = {e.id: e for e in _walk(get_resolver().url_patterns, "", ())}
+    return sorted(found.values(), key=lambda e: (e.route, e.method))
 
 
 def _walk(patterns: Any, prefix: str, converters: tuple) -> Iterator[Endpoint]:
@@ -43,7 +45,7 @@ def _walk(patterns: Any, prefix: str, converters: tuple) -> Iterator[Endpoint]:
 
 
 def _route(pattern: Any) -> str:
-    return str(getattr(pattern, "_route", "") or getattr(pattern, "_regex", ""))
+    return str(pattern)
 
 
 def _endpoint(item: URLPattern, route: str, converters: tuple) -> Iterator[Endpoint]:

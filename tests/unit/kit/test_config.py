@@ -1,3 +1,4 @@
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -111,8 +112,6 @@ def test_current_of_another_role_is_refused(tmp_path):
 
 @given(st.dictionaries(st.sampled_from(["name", "public", "x-y"]), st.text() | st.integers(-(2**62), 2**62) | st.booleans()))
 def test_what_is_written_reads_back(values):
-    import tomllib
-
     assert tomllib.loads(config.dump(values)) == values
 
 

@@ -18,10 +18,10 @@ from fairwitness.kit.http import Http
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
-RUN = "import sys; from pathlib import Path; from fairwitness.kit import supervise; sys.exit(supervise.run('agency', Path(sys.argv[1])))"
-CODE = (
-    "import sys; from pathlib import Path; from fairwitness.kit import supervise; supervise.setup('agency', Path(sys.argv[1]));"
-    "from fairwitness.kit.accounts import services;"
+HEAD = "import sys; from pathlib import Path; from fairwitness.kit import supervise; folder = Path(sys.argv[1]);"
+RUN = HEAD + "sys.exit(supervise.run('agency', folder))"
+CODE = HEAD + (
+    "supervise.setup('agency', folder); from fairwitness.kit.accounts import services;"
     "print(services.issue_code(services.create_user('rivera', 'A', 'officer')))"
 )
 
