@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fairwitness_core.crypto import seal
 from fairwitness_core.wire.errors import ProtocolError
@@ -16,6 +17,7 @@ from fairwitness.kit.video import spool as spool_module
 from fairwitness.kit.video import worker
 from fairwitness.kit.video.boxes import check_clean
 from fairwitness.kit.video.clip import Cut
+from fairwitness.kit.video.make import write_recording
 from fairwitness.kit.video.opening import decodes, open_sealed
 from fairwitness.kit.video.probe import Probe
 from fairwitness.kit.video.spool import Job, part_of, seal_response
@@ -240,12 +242,18 @@ def test_the_child_is_confined_and_its_parent_holds_the_key(tmp_path, source):
     assert RECIPIENT.encode() not in seen["cmdline"]
 
 
-def test_a_memory_limit_refuses_and_does_not_crash(tmp_path, source, monkeypatch):
+@pytest.mark.parametrize("megabytes", [120, 220, 260])
+def test_a_memory_limit_refuses_and_leaves_nothing(tmp_path, monkeypatch, megabytes):
+    large = write_recording(tmp_path / "large.mp4", [np.zeros((1440, 2560, 3), np.uint8)] * 3, fps=5)
     script = tmp_path / "small.py"
-    script.write_text("import fairwitness.kit.video.worker as w\nw.MEMORY = 120 << 20\nraise SystemExit(w.main())\n")
+    script.write_text(f"import fairwitness.kit.video.worker as w\nw.MEMORY = {megabytes} << 20\nraise SystemExit(w.main())\n")
     monkeypatch.setattr(worker.sys, "executable", str(_run(tmp_path, script)))
-    with pytest.raises((ProtocolError, OSError)):
-        pass_to_spool(job(tmp_path, source, source, transcode=True), lambda _c: b"m")
+    work = job(tmp_path, large, transcode=True)
+    with pytest.raises(ProtocolError) as caught:
+        pass_to_spool(work, lambda _c: b"m")
+    assert caught.value.code in ("clip.limits", "clip.crashed", "clip.undecodable")
+    assert not work.spool.exists()
+    assert not part_of(work.spool).exists()
 
 
 def _run(folder, script):

@@ -84,8 +84,12 @@ class _Spool:
         self._queue: queue.Queue[bytes | None] = queue.Queue(maxsize=1)
         self._failure: OSError | None = None
         self._thread = threading.Thread(target=self._store, name="spool")
-        self._thread.start()
         self.size = 0
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            os.close(self._file)
+            raise MemoryError("no room for another thread") from error
 
     def write(self, data: bytes) -> None:
         self._batch.append(data)
@@ -166,8 +170,8 @@ def seal_response(
         results.extend(_result(digest, done.facts) for digest, done in zip(digests, passes, strict=True))
         return make_manifest(tuple(results))
 
-    spool = _Spool(part, progress)
     try:
+        spool = _Spool(part, progress)
         try:
             seal.seal_stream(FrameSource(clips(), manifest), spool, job.recipients)
             digest = spool.sync()
