@@ -86,6 +86,34 @@ def write(path, *, count=50, fps=25, gop=25, bframes=2, shift=0, sound=True, met
     return path
 
 
+def write_long(path, megabytes):
+    """Write an H.264 recording of about that size by repeating two seconds of noise."""
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 320, 192, "yuv420p", Fraction(1, 25)
+    encoder.framerate, encoder.gop_size, encoder.options = Fraction(25), 25, {"preset": "ultrafast", "qp": "12"}
+    encoder.open()
+    rows = []
+    for number in range(50):
+        picture = np.frombuffer(noise(320 * 192 * 3, number), np.uint8).reshape(192, 320, 3)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        rows += [(p.pts, p.dts, p.is_keyframe, bytes(p)) for p in encoder.encode(frame)]
+    rows += [(p.pts, p.dts, p.is_keyframe, bytes(p)) for p in encoder.encode(None)]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = 320, 192, "yuv420p", Fraction(1, 25)
+        turn = written = 0
+        while written < megabytes * 1_000_000:
+            for pts, dts, key, data in rows:
+                packet = av.Packet(data)
+                packet.pts, packet.dts, packet.duration = pts + turn * 50, dts + turn * 50, 1
+                packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, key
+                out.mux(packet)
+                written += len(data)
+            turn += 1
+    return path
+
+
 def into_moov(data, extra):
     """Append a box to moov, which stands last in files of this muxer, so that no offset moves."""
     at = data.index(b"moov") - 4
