@@ -47,9 +47,8 @@ def main() -> int:
         faults.append(f"the bag's verification ended with {report['verify_exit']}")
     if len(report["homes"]) != 5:
         faults.append("five homes were expected")
-    for home in report["homes"]:
-        if not home["private"]:
-            faults.append(f"{home['name']} names no private string, so nothing was proved")
+    silent = [home["name"] for home in report["homes"] if not home["private"]]
+    faults += [f"{name} names no private string, so nothing was proved" for name in silent]
     needles = [(home["name"], text, form) for home in report["homes"] for text in home["private"] for form in spellings(text)]
     files = 0
     for role in ("hub", "agency"):
@@ -64,8 +63,10 @@ def main() -> int:
         faults.append("a response and a withdrawal were expected")
     for fault in faults:
         print(fault, file=sys.stderr)
-    print(f"request {report['request']['id']} at log index {report['request']['log_index']}; shared by {', '.join(shared)}; "
-          f"{len(needles)} spellings of private strings sought in {files} files")
+    print(
+        f"request {report['request']['id']} at log index {report['request']['log_index']}; shared by {', '.join(shared)}; "
+        f"{len(needles)} spellings of private strings sought in {files} files"
+    )
     return 1 if faults else 0
 
 

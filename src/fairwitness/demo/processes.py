@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,6 +79,8 @@ class Processes:
                     ready = json.loads(line)
                     if ready.get("ready"):
                         return str(ready["url"])
+                elif " at http" in line:
+                    return line.rpartition(" at ")[2]
             if self.running[name].poll() is not None:
                 raise DemoError(f"{name} ended with {self.running[name].returncode}; see {self.logs / name}.log")
             time.sleep(0.05)
