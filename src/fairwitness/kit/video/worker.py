@@ -32,6 +32,7 @@ from fairwitness.kit.video.spool import ClipResult, Job, SpoolResult, part_of, s
 MEMORY: Final = 2 << 30
 """Address space of the child in bytes; a 4K conversion needs most of a gigabyte of it."""
 _STEP: Final = 4 << 20  # bytes of ciphertext between two reports of progress
+_BATCH: Final = 20  # files that one child probes
 _KEPT: Final = ("PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_START")
 
 
@@ -43,7 +44,8 @@ class _Child:
 
     def __init__(self, job: dict[str, object], seconds: int, cancelled: Callable[[], bool] | None) -> None:
         self._cancelled = cancelled or (lambda: False)
-        self._deadline = time.monotonic() + seconds
+        self._seconds = seconds
+        self.renew()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fairwitness.kit.video.worker"],
             stdin=subprocess.PIPE,
@@ -55,6 +57,10 @@ class _Child:
         self._buffer = b""
         self._noise = b""
         self.send({**job, "cpu": seconds})
+
+    def renew(self) -> None:
+        """Give the child its full time again, from now."""
+        self._deadline = time.monotonic() + self._seconds
 
     def send(self, message: dict[str, object]) -> None:
         stdin = self._process.stdin
@@ -162,7 +168,7 @@ def probe_each(paths: Iterable[Path], *, seconds: int = 60) -> Iterator[tuple[Pa
     """
     left = list(paths)
     while left:
-        batch, at = left[:200], 0
+        batch, at = left[:_BATCH], 0
         child = _Child({"do": "probe", "paths": [str(path) for path in batch]}, seconds, None)
         try:
             for message in child.lines():
@@ -170,6 +176,7 @@ def probe_each(paths: Iterable[Path], *, seconds: int = 60) -> Iterator[tuple[Pa
                 answer = ProtocolError(**found["refused"]) if "refused" in found else _probe_in(found)
                 yield batch[at], answer
                 at += 1
+                child.renew()  # the time is for each file: a slow disk is not a hostile recording
         except ProtocolError as error:
             yield batch[at], error
             at += 1
