@@ -55,6 +55,8 @@ def response_to(error: Exception) -> HttpResponse | None:
             return error_response(422, "input.invalid", f"These fields are wrong, unknown or missing: {', '.join(wrong)}")
         case RequestDataTooBig():
             return error_response(413, "body.too_large", "The request's body is too large.")
+        case HttpError() if error.status_code == 403:
+            return error_response(403, "auth.csrf", "This did not come from a page of this node.", "Send X-CSRFToken.")
         case HttpError():
             return error_response(error.status_code, "input.unreadable", "The request could not be read.")
         case Http404():

@@ -9,6 +9,7 @@ import enum
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -169,6 +170,16 @@ def _fits(kind: Kind, value: object) -> bool:
 def error_code(error: BaseException) -> str:
     """Return a CODE for an exception: its class's name in lower case (its text may hold personal data)."""
     return re.sub(r"[^a-z0-9_.\-]", "", type(error).__name__.lower())[:64] or "error"
+
+
+def place_of(error: BaseException) -> str:
+    """Return `module.line` of the innermost frame of ours in the error's trace, as a CODE."""
+    place = "unknown"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith("fairwitness"):
+            place = f"{name.removeprefix('fairwitness.')}.{line}"
+    return place.lower()[-64:]
 
 
 def size_class(size: int) -> int:

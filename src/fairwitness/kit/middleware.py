@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +9,11 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from fairwitness.kit import config
-from fairwitness.kit.journal import Event, error_code, log
+from fairwitness.kit.errors import Refused
+from fairwitness.kit.journal import Event, error_code, log, place_of
 
 STATIC_MARK = "fairwitness_static"
 """A view function with this attribute set is served without session, cookie or Vary."""
@@ -37,16 +38,6 @@ def _defect(**_ignored: Any) -> None:
     error = sys.exc_info()[1]
     if error is not None:
         log(Event.DEFECT, where=place_of(error), error=error_code(error))
-
-
-def place_of(error: BaseException) -> str:
-    """Return `module.line` of the innermost frame of ours in the error's trace, as a CODE."""
-    place = "unknown"
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        name = str(frame.f_globals.get("__name__", ""))
-        if name.startswith("fairwitness"):
-            place = f"{name.removeprefix('fairwitness.')}.{line}"
-    return place.lower()[-64:]
 
 
 class Quiet:
@@ -91,6 +82,12 @@ def refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
     if answer is None or "text/html" not in request.headers.get("Accept", ""):
         return answer
     return render(request, "kit/refused.html", {"error": error}, status=answer.status_code)
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's signature
+    """Answer a form that did not come from a page of ours."""
+    error = Refused(403, "auth.csrf", _("This did not come from a page of this node."), _("Reload the page, try again."))
+    return refusal(request, error) or HttpResponse(status=403)
 
 
 def page_context(_request: HttpRequest) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from fairwitness.kit import config, files
 from fairwitness.kit.files import FileLock, Locked
-from fairwitness.kit.journal import Event, log
+from fairwitness.kit.journal import Event, error_code, log, place_of
 from fairwitness.kit.settings import config_of
 
 _LONGEST_PAUSE = 30
@@ -242,7 +242,21 @@ def _beat(role: str, data_dir: Path) -> None:
 
 
 def child(name: str, role: str, data_dir: Path) -> None:
-    """Be one of the children: web, beat or sequencer."""
+    """Be one of the children: web, beat or sequencer. An exception ends it with a place and a kind, never with its text."""
+    threading.excepthook = lambda seen: _defect(seen.exc_value)
+    try:
+        _child(name, role, data_dir)
+    except Exception as error:  # noqa: BLE001 - a trace on standard error could quote what somebody sent
+        _defect(error)
+        raise SystemExit(1) from None
+
+
+def _defect(error: BaseException | None) -> None:
+    if error is not None:
+        log(Event.DEFECT, where=place_of(error), error=error_code(error))
+
+
+def _child(name: str, role: str, data_dir: Path) -> None:
     if name == "web":
         os.umask(0o077)
         _watch_parent(_leave)
