@@ -1,6 +1,7 @@
 """What a home believes of the feed, and what of a lying hub it refuses (protocol.md 11: T7, T8)."""
 
 import hashlib
+from types import SimpleNamespace
 
 import pytest
 from fairwitness_core.crypto.tokens import new_issuer_key
@@ -371,18 +372,12 @@ def test_a_witness_policy_that_lies_about_its_text_or_drops_the_log_is_refused(w
 
 def test_a_standing_policy_must_be_a_list(world):
     state = world.joined()
-    text = "everyone"
-    world.publish(
-        PolicyChanged(
-            kind="standing",
-            sha256=hashlib.sha256(text.encode()).hexdigest(),
-            text=text,
-            supersedes="0" * 64,
-            effective_at=world.now + 90_000,
-            at=world.now,
-        )  # fmt: skip
+    good = PolicyChanged(
+        kind="standing", sha256="0" * 64, text="[]", supersedes="0" * 64, effective_at=world.now + 90_000, at=world.now
     )
-    assert code(world.check, state, world.tick()) == "feed.standing"
+    # A document cannot be made so in Python, therefore the hub's own bytes lie.
+    world.publish(SimpleNamespace(encode=lambda: good.encode().replace(b'"text":"[]"', b'"text":"everyone"')))
+    assert code(lambda: world.check(state, world.tick())) == "policy.standing"
 
 
 # ---------------------------------------------------------------- T8: bait inside a tick that everyone gets
