@@ -1,0 +1,306 @@
+"""What a home keeps: its own data and public requests, nobody else's. Times are Unix seconds, UTC.
+
+Secrets (response keys, token states, an owner's name) are wrapped by `kit.secrets_store` before they are stored.
+"""
+
+from typing import Any
+
+from django.db import models
+
+
+class _Row(models.Model):
+    """A row shows its key and nothing else: rows get into error reports."""
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} {self.pk}"
+
+
+class Singleton(_Row):
+    """A table of at most one row."""
+
+    class Meta:
+        """Abstract."""
+
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store as the one row."""
+        self.pk = 1
+        super().save(*args, **kwargs)
+
+
+class Pin(Singleton):
+    """The join file that the owner accepted, entry 0 of its log, and the invite, if one was given."""
+
+    join = models.BinaryField()
+    genesis = models.BinaryField()
+    invite = models.TextField(default="")
+    accepted_at = models.BigIntegerField()
+
+
+class Feed(Singleton):
+    """Where this home stands in the feed. `state`: rules.feed.FeedState; `directory`: the agencies' lines."""
+
+    state = models.BinaryField()
+    directory = models.BinaryField()
+    directory_sha256 = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=16, default="ok")
+    opaque = models.BigIntegerField(default=0)
+    polled_at = models.BigIntegerField(default=0)
+    last_code = models.CharField(max_length=64, default="")
+
+
+class Alarm(_Row):
+    """Something about the feed that the owner must see. `evidence`: file below the data folder."""
+
+    code = models.CharField(max_length=64)
+    message = models.TextField()
+    at = models.BigIntegerField()
+    last_at = models.BigIntegerField()
+    count = models.IntegerField(default=1)
+    cleared_at = models.BigIntegerField(null=True)
+    evidence = models.CharField(max_length=200, default="")
+
+
+class Choices(Singleton):
+    """What the owner does not want to hear of. `quiet_from`, `quiet_to`: minutes of the day in `zone`, None = none."""
+
+    alerts_off = models.BooleanField(default=False)
+    quiet_from = models.IntegerField(null=True)
+    quiet_to = models.IntegerField(null=True)
+    zone = models.CharField(max_length=64, default="UTC")
+    digest_minute = models.IntegerField(default=18 * 60)
+    digest_day = models.CharField(max_length=8, default="")
+
+
+class OptOut(_Row):
+    """One agency or one offence code that the owner opted out of."""
+
+    kind = models.CharField(max_length=8, choices=[("agency", "agency"), ("offense", "offense")])
+    value = models.CharField(max_length=40)
+
+    class Meta:
+        """Each once."""
+
+        constraints = [models.UniqueConstraint(fields=["kind", "value"], name="optout_once")]  # noqa: RUF012 - Django's form
+
+
+class Camera(_Row):
+    """A camera: its place and view stay in this table. `pre_roll`: seconds offered before a request's window."""
+
+    name = models.CharField(max_length=80, unique=True)
+    lat = models.FloatField()
+    lon = models.FloatField()
+    heading = models.FloatField(default=0.0)
+    fov = models.FloatField(default=360.0)
+    range_m = models.FloatField(default=30.0)
+    pre_roll = models.IntegerField(default=30)
+
+
+class Source(_Row):
+    """A folder of a camera's recordings. `offset`: seconds that the camera's clock is ahead of true time."""
+
+    camera = models.ForeignKey(Camera, on_delete=models.CASCADE, related_name="sources")
+    folder = models.TextField()
+    zone = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null means: the owner has not said
+    offset = models.IntegerField(default=0)
+    container_trusted = models.BooleanField(default=False)
+    scanned_at = models.BigIntegerField(null=True)
+    refused = models.JSONField(default=list)
+    pending = models.IntegerField(default=0)
+    problem = models.CharField(max_length=64, default="")
+
+
+class Recording(_Row):
+    """A file of footage, as last seen. `start` is None until its time is known: ask the owner, never guess."""
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="recordings")
+    path = models.TextField()
+    identity = models.JSONField()
+    start = models.BigIntegerField(null=True)
+    end = models.BigIntegerField(null=True)
+    seconds = models.FloatField()
+    time_source = models.CharField(max_length=16)
+    why = models.TextField(default="")
+    codec = models.CharField(max_length=40)
+    size = models.BigIntegerField()
+    container_time = models.BigIntegerField(null=True)
+    gone = models.BooleanField(default=False)
+
+    class Meta:
+        """A path stands once in a source."""
+
+        constraints = [models.UniqueConstraint(fields=["source", "path"], name="recording_once")]  # noqa: RUF012
+        indexes = [models.Index(fields=["start", "end"])]  # noqa: RUF012
+
+
+class Request(_Row):
+    """A public request that this home believes, with the proof that it does. `near`: a camera sees its area."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    agency = models.CharField(max_length=32)
+    agency_name = models.CharField(max_length=120)
+    offense = models.CharField(max_length=10)
+    envelope = models.BinaryField()
+    log_index = models.BigIntegerField()
+    tick = models.BigIntegerField()
+    tick_index = models.BigIntegerField()
+    proof = models.TextField()
+    witnesses = models.JSONField()
+    signers = models.JSONField()
+    flags = models.JSONField()
+    witnessed_at = models.BigIntegerField()
+    start = models.BigIntegerField()
+    end = models.BigIntegerField()
+    expires = models.BigIntegerField()
+    emergency = models.BooleanField(default=False)
+    near = models.BooleanField(default=False)
+    withdrawn = models.CharField(max_length=24, default="")
+    withdrawn_at = models.BigIntegerField(null=True)
+    matched_at = models.BigIntegerField(null=True)
+    hits = models.JSONField(default=list)
+    alerted_at = models.BigIntegerField(null=True)
+    instant_sent = models.JSONField(default=list)
+    seen_at = models.BigIntegerField(null=True)
+    ignored_at = models.BigIntegerField(null=True)
+
+
+class RefusedLine(_Row):
+    """A line of the log that this home refused to show as a request, and why."""
+
+    log_index = models.BigIntegerField(primary_key=True)
+    tick = models.BigIntegerField()
+    kind = models.CharField(max_length=40)
+    rule = models.CharField(max_length=64)
+    message = models.TextField()
+    request_id = models.CharField(max_length=64)
+    agency = models.CharField(max_length=64)
+    at = models.BigIntegerField()
+
+
+class InboxRoot(_Row):
+    """A day's inbox root, as the feed carried it."""
+
+    day = models.CharField(max_length=8, primary_key=True)
+    root = models.BinaryField()
+    leaves = models.IntegerField()
+
+
+class Channel(_Row):
+    """Where to tell the owner. `url` is wrapped; `instant`: the owner ticked that the company may learn of alerts."""
+
+    name = models.CharField(max_length=80, unique=True)
+    url = models.BinaryField()
+    third_party = models.BooleanField()
+    instant = models.BooleanField(default=False)
+    failed_at = models.BigIntegerField(null=True)
+
+
+class Token(_Row):
+    """One token and the response key it is bound to. `state`: asked, ready, used, dead. `secret`, `blind` are wrapped."""
+
+    epoch = models.BigIntegerField()
+    position = models.IntegerField()
+    secret = models.BinaryField()
+    blind = models.BinaryField()
+    request = models.BinaryField()
+    issuer = models.BinaryField()
+    token = models.BinaryField(null=True)
+    state = models.CharField(max_length=8, default="asked")
+    usable_until = models.BigIntegerField()
+
+    class Meta:
+        """Eight positions in an epoch, each once."""
+
+        constraints = [models.UniqueConstraint(fields=["epoch", "position"], name="token_once")]  # noqa: RUF012
+
+
+class Answer(_Row):
+    """An owner's answer to a request, from draft to its end. `kind` is `clips` or `step_forward`.
+
+    `state`: draft, queued, sealed, uploading, uploaded, cancelled, withdrawn, failed. `status`: the agency's latest word.
+    """
+
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="answers")
+    kind = models.CharField(max_length=16, default="clips")
+    state = models.CharField(max_length=12, default="draft")
+    mode = models.CharField(max_length=12, default="anonymous")
+    statement = models.TextField(default="")
+    identity = models.BinaryField(null=True)
+    terms_sha256 = models.CharField(max_length=64, default="")
+    until = models.BigIntegerField(null=True)
+    redactions = models.JSONField(default=list)
+    gaps = models.JSONField(default=list)
+    token = models.OneToOneField(Token, null=True, on_delete=models.PROTECT)
+    of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="steps")
+    response_id = models.CharField(max_length=64, default="")
+    created_at = models.BigIntegerField()
+    confirmed_at = models.BigIntegerField(null=True)
+    not_before = models.BigIntegerField(null=True)
+    spool = models.CharField(max_length=80, default="")
+    sealed = models.CharField(max_length=64, default="")
+    size = models.BigIntegerField(default=0)
+    finalizing = models.BooleanField(default=False)
+    promise = models.BinaryField(null=True)
+    uploaded_at = models.BigIntegerField(null=True)
+    inbox_state = models.CharField(max_length=12, default="")
+    status = models.CharField(max_length=12, default="")
+    status_at = models.BigIntegerField(null=True)
+    status_checked_at = models.BigIntegerField(null=True)
+    statuses = models.JSONField(default=list)
+    withdrawal = models.BinaryField(null=True)
+    withdrawn_from = models.CharField(max_length=12, default="")
+    withdrawal_sent_at = models.BigIntegerField(null=True)
+    problem = models.CharField(max_length=64, default="")
+    try_after = models.BigIntegerField(default=0)
+    tries = models.IntegerField(default=0)
+
+
+class AnswerClip(_Row):
+    """A chosen stretch of a recording. `salt` and `original_sha256` open the commitment that was sent, later."""
+
+    answer = models.ForeignKey(Answer, on_delete=models.CASCADE, related_name="clips")
+    position = models.IntegerField()
+    recording = models.ForeignKey(Recording, null=True, on_delete=models.SET_NULL)
+    source_path = models.TextField()
+    identity = models.JSONField()
+    started = models.BigIntegerField()
+    time_source = models.CharField(max_length=16)
+    cut_start = models.FloatField()
+    cut_end = models.FloatField(null=True)
+    mute = models.BooleanField(default=True)
+    original = models.TextField(default="")
+    original_sha256 = models.CharField(max_length=64, default="")
+    salt = models.BinaryField(null=True)
+    name = models.CharField(max_length=11, default="")
+    sha256 = models.CharField(max_length=64, default="")
+    size = models.BigIntegerField(default=0)
+    start = models.BigIntegerField(null=True)
+    end = models.BigIntegerField(null=True)
+    seconds = models.FloatField(default=0.0)
+    tracks = models.JSONField(default=list)
+    transcoded = models.BooleanField(default=False)
+
+    class Meta:
+        """In the order that the owner chose."""
+
+        ordering = ["position"]  # noqa: RUF012
+
+
+class AnswerEvent(_Row):
+    """What happened to an answer, for its receipt."""
+
+    answer = models.ForeignKey(Answer, on_delete=models.CASCADE, related_name="events")
+    at = models.BigIntegerField()
+    kind = models.CharField(max_length=24)
+    detail = models.TextField(default="")
+
+    class Meta:
+        """In order."""
+
+        ordering = ["pk"]  # noqa: RUF012

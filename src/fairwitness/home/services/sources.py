@@ -1,0 +1,216 @@
+"""Folders of recordings: what is in them and when it was recorded. Nothing is copied, changed or sent."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from fairwitness.home.config import Config
+from fairwitness.home.errors import conflict, invalid, unknown
+from fairwitness.home.models import Recording, Source
+from fairwitness.home.recordings import folder as folders
+from fairwitness.home.recordings.times import CameraClock, TimeSource
+from fairwitness.home.services import cameras, optouts
+from fairwitness.kit import clock, config
+from fairwitness.kit.journal import Event, log
+
+MAX_OFFSET = 10 * 366 * 86_400
+_WIRE_SOURCE = {
+    TimeSource.NAME: "file_name",
+    TimeSource.CONTAINER: "container",
+    TimeSource.OWNER: "owner",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What one look through all folders found; `unreadable` counts folders that could not be read (nothing was forgotten)."""
+
+    added: int
+    removed: int
+    changed: int
+    unreadable: int
+
+    @property
+    def anything(self) -> bool:
+        """Tell whether matching has to look again."""
+        return bool(self.added or self.removed or self.changed)
+
+
+def add(camera_id: int, path: str, *, zone: str | None = None, offset: int = 0, container_trusted: bool = False) -> Source:
+    """Add a folder of a camera's recordings. `offset`: seconds that the camera's clock is ahead. Raises Refused."""
+    camera = cameras.get(camera_id)
+    place = Path(path).expanduser()
+    if not place.is_absolute() or not place.is_dir():
+        raise invalid("source.folder", _("There is no such folder."), _("Give the folder's full path."))
+    _check(zone, offset)
+    if Source.objects.filter(folder=str(place)).exists():
+        raise conflict("source.taken", _("This folder is a source already."))
+    return Source.objects.create(camera=camera, folder=str(place), zone=zone, offset=offset, container_trusted=container_trusted)
+
+
+def edit(source_id: int, *, zone: str | None, offset: int, container_trusted: bool) -> Source:
+    """Say anew what is known of a camera's clock; times are judged again at the next look. Raises Refused."""
+    _check(zone, offset)
+    source = get(source_id)
+    source.zone, source.offset, source.container_trusted = zone, offset, container_trusted
+    source.save()
+    return source
+
+
+def _check(zone: str | None, offset: int) -> None:
+    if zone is not None:
+        optouts.check_zone(zone)
+    if abs(offset) > MAX_OFFSET:
+        raise invalid("source.offset", _("A clock that is ten years off cannot be corrected; answer recording by recording."))
+
+
+def get(source_id: int) -> Source:
+    """Return one source. Raises Refused."""
+    found = Source.objects.select_related("camera").filter(pk=source_id).first()
+    if found is None:
+        raise unknown("source")
+    return found
+
+
+def remove(source_id: int) -> None:
+    """Forget a folder and what is known of its recordings; the files stay."""
+    get(source_id).delete()
+
+
+def listing() -> list[Source]:
+    """Return all sources in the order they were added."""
+    return list(Source.objects.select_related("camera").order_by("pk"))
+
+
+def scan(now: int | None = None) -> ScanReport:
+    """Look through every folder; a folder that cannot be read keeps what was known of it."""
+    moment = clock.now() if now is None else now
+    total = ScanReport(0, 0, 0, 0)
+    for source in listing():
+        found = _scan(source, moment)
+        total = ScanReport(
+            total.added + found.added,
+            total.removed + found.removed,
+            total.changed + found.changed,
+            total.unreadable + found.unreadable,
+        )
+    return total
+
+
+def _scan(source: Source, now: int) -> ScanReport:
+    rows = {row.path: row for row in source.recordings.filter(gone=False)}
+    known: dict[str, folders.Recording | folders.Refusal] = {path: as_recording(row) for path, row in rows.items()}
+    known |= {item["path"]: _refusal(item) for item in source.refused}
+    settle = config.current(Config).settle_seconds
+    rules = CameraClock(zone=source.zone, offset=source.offset, container_trusted=source.container_trusted)
+    try:
+        found = folders.scan(Path(source.folder), known, now=now, clock=rules, settle=settle)
+    except OSError:
+        if source.problem != "unreadable":
+            log(Event.CAMERA_UNREACHABLE, code="folder")
+        source.problem = "unreadable"
+        source.save(update_fields=["problem"])
+        return ScanReport(0, 0, 0, 1)
+    return _store(source, rows, found, now)
+
+
+def _store(source: Source, rows: dict[str, Recording], found: folders.Scan, now: int) -> ScanReport:
+    added = changed = 0
+    with transaction.atomic():
+        for item in found.recordings:
+            row = rows.get(item.path)
+            if row is not None and as_recording(row) == item:
+                continue
+            values = _values(item)
+            if row is None:
+                added += 1
+                Recording.objects.update_or_create(source=source, path=item.path, defaults=values)
+            else:
+                changed += 1
+                Recording.objects.filter(pk=row.pk).update(**values)
+        kept = {item.path for item in found.recordings}
+        gone = [row.pk for path, row in rows.items() if path not in kept and path not in found.pending]
+        Recording.objects.filter(pk__in=gone).update(gone=True)
+        source.refused = [asdict(item) for item in found.refused]
+        source.pending, source.scanned_at, source.problem = len(found.pending), now, ""
+        source.save()
+    return ScanReport(added, len(gone), changed, 0)
+
+
+def _values(item: folders.Recording) -> dict[str, object]:
+    return {
+        "identity": asdict(item.identity),
+        "start": item.start,
+        "end": item.end,
+        "seconds": item.seconds,
+        "time_source": item.time_source.value,
+        "why": item.why,
+        "codec": item.codec,
+        "size": item.size,
+        "container_time": item.container_time,
+        "gone": False,
+    }
+
+
+def as_recording(row: Recording, *, path: str | None = None) -> folders.Recording:
+    """Return a stored recording as the timeline reads it, under another name where several folders are put together."""
+    return folders.Recording(
+        path=row.path if path is None else path,
+        identity=folders.FileIdentity(**row.identity),
+        start=row.start,
+        end=row.end,
+        seconds=row.seconds,
+        time_source=TimeSource(row.time_source),
+        why=row.why,
+        codec=row.codec,
+        size=row.size,
+        container_time=row.container_time,
+    )
+
+
+def _refusal(item: dict[str, object]) -> folders.Refusal:
+    identity = item["identity"]
+    if not isinstance(identity, dict):
+        raise TypeError("a stored refusal has an identity")
+    return folders.Refusal(str(item["path"]), folders.FileIdentity(**identity), str(item["code"]), str(item["message"]))
+
+
+def unknown_times() -> list[Recording]:
+    """Return the recordings of which nobody knows when they were made: the owner is asked, nothing is guessed."""
+    return list(Recording.objects.filter(gone=False, start=None).select_related("source__camera").order_by("pk"))
+
+
+def answer_time(recording_id: int, start: int) -> Recording:
+    """Take the owner's word for when a recording began (Unix seconds UTC); it stays until the file changes. Raises Refused."""
+    row = Recording.objects.filter(pk=recording_id, gone=False).first()
+    if row is None:
+        raise unknown("recording")
+    if not 0 < start <= clock.now():
+        raise invalid("recording.start", _("A recording began in the past."))
+    row.start, row.end = start, start + max(round(row.seconds), 1)
+    row.time_source, row.why = TimeSource.OWNER.value, "the owner said so"
+    row.save()
+    return row
+
+
+def wire_source(row: Recording) -> str:
+    """Return how a manifest names the source of a recording's known time."""
+    return _WIRE_SOURCE[TimeSource(row.time_source)]
+
+
+def path_of(row: Recording) -> Path:
+    """Return where a recording lies."""
+    return Path(row.source.folder) / row.path
+
+
+def recordings(rows: Iterable[int]) -> dict[int, Recording]:
+    """Return recordings by id; raises Refused if one is gone."""
+    wanted = list(rows)
+    found = {row.pk: row for row in Recording.objects.filter(pk__in=wanted, gone=False).select_related("source__camera")}
+    for one in wanted:
+        if one not in found:
+            raise unknown("recording")
+    return found

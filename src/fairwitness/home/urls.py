@@ -1,0 +1,8 @@
+"""Addresses of the home's own page: the API for its owner."""
+
+from django.urls import URLPattern, URLResolver, path
+
+from fairwitness.home.api import api
+from fairwitness.kit.urls import common
+
+urlpatterns: list[URLPattern | URLResolver] = [*common(), path("api/", api.urls)]
