@@ -4,7 +4,7 @@ from tests.unit.hub.world import end_world, make_world
 
 
 @pytest.fixture
-def bare(tmp_path, transactional_db):
+def bare(tmp_path, db):
     """A hub that has been initialised and never stepped."""
     world, before = make_world(tmp_path)
     yield world
