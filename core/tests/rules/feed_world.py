@@ -72,7 +72,7 @@ class World:
     def __post_init__(self):
         self.hub, self.log_key = key("hub"), key("log")
         self.log = Log("hub.example/public", self.log_key)
-        sealed = note.VerifierKey("hub.example/sealed", note.ED25519, key("sealed").public)
+        sealed = self.sealed_vkey = note.VerifierKey("hub.example/sealed", note.ED25519, key("sealed").public)
         self.witness_keys = {name: key(name) for name in self.witnesses}
         self.policy = self.make_policy(self.witnesses, 2)
         genesis = LogGenesis(
@@ -100,7 +100,7 @@ class World:
         listed = [
             policy.Witness(name, cosignature.vkey(name, self.witness_keys[name].public), f"http://{name}") for name in names
         ]
-        return policy.k_of([policy.PolicyLog(self.log.vkey)], listed, k)
+        return policy.k_of([policy.PolicyLog(self.log.vkey), policy.PolicyLog(self.sealed_vkey)], listed, k)
 
     # ------------------------------------------------------------ documents
 
