@@ -53,6 +53,7 @@ class Directory:
     lines: list[Line] = field(default_factory=list)
     _entries: list[tuple[int, Document]] = field(default_factory=list)
     _bytes: bytearray = field(default_factory=bytearray)
+    _known: set[str] = field(default_factory=set)
     opaque: int = 0
 
     @classmethod
@@ -77,7 +78,9 @@ class Directory:
         except UnknownKind:
             self.opaque += 1
         else:
-            if isinstance(document, AgencySuspended | KeyRotated) and self.agency(document.agency) is None:
+            if isinstance(document, AgencyAuthorized):
+                self._known.add(document.agency)
+            if isinstance(document, AgencySuspended | KeyRotated) and document.agency not in self._known:
                 raise ProtocolError("directory.agency", "no such agency", evidence=document.agency)
             self._entries.append((line.index, document))
         self.lines.append(line)

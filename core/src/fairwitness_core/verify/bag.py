@@ -4,14 +4,15 @@ Everything is anchored in a `TrustPolicy`: the hub's key, the logs and witnesses
 pinned. Taken from the bag itself, it shows only that the bag agrees with itself, and the report says so.
 """
 
+import bisect
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fairwitness_core.crypto.sign import PublicKey
 from fairwitness_core.model.custody import CustodyEvent, Subject, commitment
 from fairwitness_core.model.directory import AgencyRecord, Directory
-from fairwitness_core.model.feed import parse_lines
 from fairwitness_core.model.hub import FeedTick, LogGenesis
 from fairwitness_core.model.request import Request
 from fairwitness_core.model.response import Manifest, Promise, verify_responder
@@ -63,7 +64,8 @@ class _Procedure:
     genesis: LogGenesis | None = None
     inclusion: VerifiedInclusion | None = None
     directory: Directory | None = None
-    changes: list[tuple[int, int]] = field(default_factory=list)  # (Unix second, log index) of each directory entry
+    changed_at: list[int] = field(default_factory=list)  # latest Unix second of the directory's entries up to each
+    changed_by: list[int] = field(default_factory=list)  # log index of each
     directory_at: int = 0
     request: Request | None = None
     signers: tuple[str, ...] = ()
@@ -170,7 +172,8 @@ class _Procedure:
             if self.inclusion is not None and inclusion.index <= self.inclusion.index:
                 check.where = layout.TICK_PROOF
                 raise ProtocolError("directory.old", "the directory is older than the request")
-            self.changes = [(_at(line.envelope.payload), line.index) for line in parse_lines(data)]
+            self.changed_at = list(itertools.accumulate((_at(line.envelope.payload) for line in directory.lines), max))
+            self.changed_by = [line.index for line in directory.lines]
             self.directory, self.directory_at = directory, tick.at
             check.detail = (
                 f"The directory of {genesis.name}, which names {len(directory.agencies())} in all, is bound by tick {tick.tick} "
@@ -185,7 +188,8 @@ class _Procedure:
     def _consoles(self, agency: str, at: int) -> tuple[PublicKey, ...]:
         """Console keys of an agency as the directory stood at Unix second `at`."""
         self._needs_directory()
-        record = self._record(agency, next((index for changed, index in self.changes if changed > at), None))
+        first_later = bisect.bisect_right(self.changed_at, at)
+        record = self._record(agency, self.changed_by[first_later] if first_later < len(self.changed_by) else None)
         return record.consoles(at) if record else ()
 
     def _by_agency(self, envelope: dsse.Envelope, agency: str, at: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import json
 import os
 import stat
@@ -284,6 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # `bag` before a folder is the subcommand's name; alone it is a folder of that name.
     if log or (words[:1] == ["bag"] and len(words) > 1 and not words[1].startswith("-")):
         words = words[1:]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without an agency's letters is no failed check
     try:
         arguments = _parser(log).parse_args(words)
     except SystemExit as stop:
