@@ -56,11 +56,12 @@ def run(role: str, paths: list[str], extra: list[str]) -> tuple[str, int, dict[s
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DJANGO_")}
     environment.pop("FAIRWITNESS_DATA", None)
     environment |= {"FAIRWITNESS_ROLE": role if role in ROLES else "", "FAIRWITNESS_COUNTS": str(counts)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "scripts"), *filter(None, [environment.get("PYTHONPATH", "")])])
     if role in ROLES:
         (folder / "data").mkdir(mode=0o700)
         environment["FAIRWITNESS_DATA"] = str(folder / "data")
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", *extra, *paths],
+        [sys.executable, "-m", "pytest", "-p", "pytest_counts", *extra, *paths],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

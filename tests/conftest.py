@@ -59,15 +59,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if role_of(collection_path) != ROLE and collection_path.name != "conftest.py" else None
 
 
-def pytest_terminal_summary(terminalreporter, exitstatus, config) -> None:
-    """Leave the counts where scripts/test.py adds them up."""
-    target = os.environ.get("FAIRWITNESS_COUNTS")
-    if target:
-        found = terminalreporter.stats
-        names = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
-        Path(target).write_text(" ".join(f"{name}={len(found.get(name, []))}" for name in names))
-
-
 @pytest.fixture
 def clock_at():
     """Set the kit's clock by hand: `clock_at(1_800_000_000)`, or `clock_at(step=60)`; it runs free again afterwards."""
