@@ -87,7 +87,8 @@ def main(arguments: list[str]) -> int:
     with ThreadPoolExecutor(max_workers=2) as pool:
         results = list(pool.map(lambda item: run(item[0], item[1], extra), groups(paths).items()))
     total = {key: sum(counts[key] for _, _, counts in results) for key in results[0][2]}
-    broken = [name for name, status, _ in results if status not in (0, NO_TESTS)]
+    fine = (0, NO_TESTS) if paths else (0,)
+    broken = [name for name, status, _ in results if status not in fine]
     silent = [name for name, status, counts in results if status == 0 and not any(counts.values())]
     if broken or silent:
         print(f"not clean: {', '.join(broken + silent)}")
