@@ -1,10 +1,13 @@
 """One agency with its people, its own folder and a small hub, on a clock set by hand."""
 
 import dataclasses
+import os
 
 import pytest
 
+from fairwitness.agency import worker
 from fairwitness.agency.config import Config
+from fairwitness.agency.services import intake
 from fairwitness.kit import clock, config, http
 from tests.unit.agency import agency_steps
 from tests.unit.agency.world import START, SmallHub, clean_clip
@@ -16,7 +19,9 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture
-def world(tmp_path, transactional_db, clip):
+def world(tmp_path, transactional_db, clip, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # thousands of them; crashes are tested where disks are
+    monkeypatch.setattr(os, "fdatasync", lambda handle: None)
     before = config.current(Config)
     moment = {"now": float(START)}
     clock.set_clock(lambda: moment["now"])
@@ -38,3 +43,9 @@ def world(tmp_path, transactional_db, clip):
     http.set_transport(None)
     clock.set_clock(None)
     config.use(before)
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Run the intake's job in this process: what it does is the same, a child costs half a second."""
+    monkeypatch.setattr(intake, "_work", lambda job, spool: worker.work(job))

@@ -104,7 +104,7 @@ def signing_key(officer: Officer) -> SigningKey:
 
 def registration() -> dict[str, Any]:
     """Return what a hub's administrator adds this agency by: who it is, its area, and every current key."""
-    settings = node.settings()
+    settings, agency = node.settings(), node.agency_id()
     geometry = json.loads((node.join_path().with_name("jurisdiction.json")).read_text("utf-8"))
     keys = [_key(node.agency_key().public, "agency", node.key_file("agency", "agency").stat().st_mtime_ns // 10**9)]
     keys += [
@@ -114,7 +114,7 @@ def registration() -> dict[str, Any]:
     return {
         "v": 1,
         "type": "agency_registration",
-        "agency": node.agency_id(),
+        "agency": agency,
         "ori": settings.ori,
         "name": settings.name,
         "state": settings.state,

@@ -1,0 +1,26 @@
+"""What may belong to somebody else at an agency: the touch that another officer logged."""
+
+from django.contrib.auth import get_user_model
+
+from fairwitness.agency.models import CustodyRecord, Officer, Response, Touch
+
+
+def _touch(user):
+    """Return a touch of another officer, while the one who asks is an officer too."""
+    Officer.objects.create(user=user, actor=f"o-{user.pk}", public_key=user.username.encode().ljust(32), created_at=0)
+    other = get_user_model().objects.create(username=f"not-{user.username}", display_name="X", role=user.role, created_at=0)
+    officer = Officer.objects.create(user=other, actor=f"o-{other.pk}", public_key=other.username.encode().ljust(32), created_at=0)
+    response = Response.objects.create(
+        id=f"{other.pk:064x}", state="collected", sealed="0" * 64, size=1, tick=0, inbox_day="20260101", collected_at=0
+    )
+    record = CustodyRecord.objects.create(
+        response=response, number=1, action="viewed", actor=officer.actor, at=0, envelope=b"", sha256="0" * 64,
+        nonce=bytes(32), commitment=f"{other.pk:032}".encode(), state="proven",
+    )  # fmt: skip
+    touch = Touch.objects.create(
+        id=f"{other.pk:032x}", record=record, officer=officer, target="clip-01.mp4", key="0" * 64, expires_at=2**40
+    )
+    return {"touch_id": touch.pk}
+
+
+OBJECTS = {"get_touch": _touch, "touched_manifest": _touch, "touched_content": _touch}
