@@ -11,6 +11,7 @@ from fairwitness.kit.beat import Job
 from fairwitness.kit.journal import Event, error_code, log
 
 LOCAL_S = 5
+LATE_S = 60
 
 
 def beat_jobs() -> list[Job]:
@@ -42,19 +43,21 @@ def _minute() -> int:
 
 
 def _slot_job(name: str, length: Callable[[], int], run: Callable[[int], object], *, lane: str = "main") -> Job:
-    return slots.SlotJob(name, 60, _once(name, run), lane=lane, length=length)
+    """Return a job that runs at its slot's moment or not at all, and fails quietly: a call off its slot is a signal.
 
-
-def _once(name: str, run: Callable[[int], object]) -> Callable[[int], object]:
-    """Return a job that fails quietly: the beat would try again at once, and a retry off its slot is a signal."""
+    The beat would run a slot late (after the machine slept) and try a failed one again at once.
+    """
 
     def attempt(now: int) -> None:
+        if now - job.starts(job.slot(now)) > max(LATE_S, length() / 4):
+            return
         try:
             run(now)
         except Exception as error:  # noqa: BLE001 - whatever it was, the next slot is the next try
             log(Event.JOB_FAILED, job=name, error=error_code(error), failures=1, retry_in=0)
 
-    return attempt
+    job = slots.SlotJob(name, 60, attempt, lane=lane, length=length)
+    return job
 
 
 def _feed(now: int) -> None:
