@@ -87,7 +87,7 @@ def upload_state(request: HttpRequest, rid: str) -> dict[str, Any]:  # noqa: ARG
     return _have(uploads.progress(_rid(rid)))
 
 
-@api.put("/v1/uploads/{rid}/{number}", auth=gate.SignedBody("the response's own key"))
+@api.put("/v1/uploads/{rid}/{int:number}", auth=gate.SignedBody("the response's own key"))
 def upload_part(request: HttpRequest, rid: str, number: InPath[int]) -> dict[str, Any]:
     """Take one part: its signed statement, then its bytes."""
     chunks = body_chunks(request, PART_SIZE + MAX_STATEMENT + len(PART_MAGIC) + 4)

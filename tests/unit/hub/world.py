@@ -28,7 +28,7 @@ from fairwitness.kit import clock, config, http
 from fairwitness.witness import app as witness_app
 from fairwitness.witness import services as witness_services
 
-START = 1_800_000_000 - 1_800_000_000 % 86_400 + 36_000
+START = 1_800_000_000 - 1_800_000_000 % 86_400 + 85_800  # ten minutes before a UTC day ends
 TICK = 60
 URL = "http://hub.test"
 CENTRE = h3.latlng_to_cell(37.805, -122.27, 9)
@@ -286,9 +286,7 @@ class Responder:
     def part(self, number=0, data=None, status=200, key=None, header=False):
         chunk = self.data[number * documents.PART_SIZE : (number + 1) * documents.PART_SIZE] if data is None else data
         stated = hashlib.sha256(self.data[number * documents.PART_SIZE : (number + 1) * documents.PART_SIZE]).hexdigest()
-        statement = self.sign(
-            documents.UploadPart(response_id=self.rid, pk=self.key.public.raw, part=number, sha256=stated), key
-        )
+        statement = self.sign(documents.UploadPart(response_id=self.rid, pk=self.key.public.raw, part=number, sha256=stated), key)
         path = f"/v1/uploads/{self.rid}/{number}"
         if header:
             value = base64.urlsafe_b64encode(statement).decode().rstrip("=")

@@ -5,10 +5,12 @@ a crash. There is never a second tick of one number, and none is left out.
 """
 
 import contextlib
+import itertools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from django.db import transaction
 from fairwitness_core.model.feed import Line, compress, read_containers, scope_root
 from fairwitness_core.model.hub import FeedTick
 from fairwitness_core.rules.feed import day_of, make_container
@@ -19,11 +21,12 @@ from fairwitness.hub.models import DirectoryLine, LogEntry, Tick
 from fairwitness.hub.services import directory as directories
 from fairwitness.hub.services import identity
 from fairwitness.hub.services.ledger import FEED_KINDS
-from fairwitness.kit import files
+from fairwitness.kit import durable, files
 from fairwitness.kit.http_static import Cache
 from fairwitness.kit.journal import Event, log
 from fairwitness.kit.logstore import LogStore
 
+_SERVE = 256  # ticks written together
 MAX_LINES = 4096  # of one tick; what is over waits for the next
 
 
@@ -102,9 +105,9 @@ def _lines(store: LogStore, after: int, before: int) -> list[Line]:
 def serve(store: LogStore) -> int:
     """Write the files of every tick that witnesses have seen, in order; returns how many."""
     count = 0
-    for row in Tick.objects.filter(state="cosigned").order_by("number"):
-        _serve(store, row)
-        count += 1
+    while rows := list(Tick.objects.filter(state="cosigned").order_by("number")[:_SERVE]):
+        _serve(store, rows)
+        count += len(rows)
     if count:
         write_latest()
     return count
@@ -132,57 +135,76 @@ def _put(path: Path, data: bytes) -> None:
     files.write_atomic(path, data)
 
 
-def _serve(store: LogStore, row: Tick) -> None:
+def _serve(store: LogStore, rows: list[Tick]) -> None:
+    """Serve ticks that follow each other: 1. their files, 2. their days' roll-ups, 3. the acknowledgement."""
     me = identity.load()
+    # 1.
+    folder = files.private_dir(root() / "v1" / "all")
+    containers = [_container(store, row, folder) for row in rows]
+    files.sync_folder(folder)
+    # 2.
+    ends: dict[int, int] = {}
+    by_day = itertools.groupby(zip(rows, containers, strict=True), lambda pair: day_of(pair[0].number, me.tick_seconds))
+    for day, group in by_day:
+        pairs = list(group)
+        end = _extend_rollup(day, pairs[0][0], b"".join(container for _, container in pairs))
+        for row, container in reversed(pairs):
+            ends[row.number] = end
+            end -= len(container)
+    # 3.
+    with transaction.atomic():
+        for row in rows:
+            Tick.objects.filter(number=row.number).update(state="served", gzip=None, rollup_end=ends[row.number])
+    log(Event.TICK_PUBLISHED, tick=rows[-1].number, entries=len(rows))
+
+
+def _container(store: LogStore, row: Tick, folder: Path) -> bytes:
+    """Return a tick's container, its file being written. One that is there was complete: its bytes are final."""
+    path = folder / str(row.number)
+    if path.exists():
+        return path.read_bytes()
     if row.index is None:
         raise ProtocolError("tick.index", "a cosigned tick has its place in the log", evidence=str(row.number))
     entry = store.entry(row.index)
     tick = FeedTick.parse(dsse.Envelope.parse(entry).payload)
-    # 1. The directory that the tick names.
     snapshot = root() / "v1" / "agencies" / tick.agencies
     if not snapshot.exists():
         below = DirectoryLine.objects.filter(index__lt=row.index).order_by("index")
         lines = [Line(line.index, dsse.Envelope.parse(bytes(line.envelope))).encode() for line in below]
         _put(snapshot, b"".join(lines))
-    # 2. The container. One that is there already was complete, and its bytes are what everybody gets for good.
-    path = root() / "v1" / "all" / str(row.number)
-    if not path.exists():
-        gzip = bytes(row.gzip) if row.gzip is not None else compress(_lines(store, tick.prev_tick_index, row.index))
-        if scope_root(tick.tick, gzip) != tick.root:
-            raise ProtocolError(
-                "tick.content",
-                "the content made anew is not the logged one: another version of zlib; fetch the container from a mirror",
-                evidence=str(row.number),
-            )
-        _put(path, make_container(store.proof(row.index), entry, gzip).encode())
-    # 3. The day's roll-up, cut back first to what was acknowledged.
-    day = day_of(row.number, me.tick_seconds)
-    end = _extend_rollup(day, row, path.read_bytes())
-    # 4. Only now it is served.
-    Tick.objects.filter(number=row.number).update(state="served", gzip=None, rollup_end=end)
-    log(Event.TICK_PUBLISHED, tick=row.number, entries=row.index - tick.prev_tick_index - 1)
+    gzip = bytes(row.gzip) if row.gzip is not None else compress(_lines(store, tick.prev_tick_index, row.index))
+    if scope_root(tick.tick, gzip) != tick.root:
+        raise ProtocolError(
+            "tick.content",
+            "the content made anew is not the logged one (another zlib?); fetch this container from a mirror",
+            evidence=str(row.number),
+        )
+    data = make_container(store.proof(row.index), entry, gzip).encode()
+    with files.disk_errors("a tick"):
+        durable.replace(path, data, mode=files.PRIVATE_FILE)
+    return data
 
 
-def _extend_rollup(day: str, row: Tick, container: bytes) -> int:
-    me = identity.load()
+def _extend_rollup(day: str, first: Tick, data: bytes) -> int:
+    """Append to a day's file, cut back before to what was acknowledged; returns its length."""
     path = root() / "v1" / "day" / "all" / day
     files.private_dir(path.parent)
-    before = Tick.objects.filter(number__lt=row.number, state="served").order_by("-number").first()
-    same_day = before is not None and day_of(before.number, me.tick_seconds) == day
+    before = Tick.objects.filter(number__lt=first.number, state="served").order_by("-number").first()
+    same_day = before is not None and day_of(before.number, identity.load().tick_seconds) == day
     start = (before.rollup_end or 0) if before is not None and same_day else 0
     held = path.stat().st_size if path.exists() else 0
-    if held < start or (start and before is not None and before.rollup_end is None):
-        start = _rebuild_rollup(path, day, row.number)
+    if held < start:
+        start = _rebuild_rollup(path, day, first.number)
     elif held > start:
-        # A crash came between the append and its acknowledgement; what follows is the same container again.
+        # A crash came between the append and its acknowledgement; what follows is the same containers again.
         handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.ftruncate(handle, start)
             os.fsync(handle)
         finally:
             os.close(handle)
-    files.append_durable(path, container)
-    return start + len(container)
+    files.append_durable(path, data)
+    return start + len(data)
 
 
 def _rebuild_rollup(path: Path, day: str, below: int) -> int:

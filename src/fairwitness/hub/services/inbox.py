@@ -155,14 +155,16 @@ def withdraw(data: bytes) -> None:
     message = verify_responder(Withdraw, data)
     with transaction.atomic():
         row = Upload.objects.filter(response_id=message.response_id).first()
-        if row is None or row.withdrawal:
+        if row is None:
             return
-        Upload.objects.filter(response_id=row.response_id).update(withdrawal=data)
-        if row.state in ("open", "sealed"):
-            Upload.objects.filter(response_id=row.response_id).update(state="withdrawn", ended_at=clock.now())
-        elif row.collected:
-            _notice(row, data)
-    if row.state in ("open", "sealed"):
+        if not row.withdrawal:
+            Upload.objects.filter(response_id=row.response_id).update(withdrawal=data)
+            if row.state in ("open", "sealed"):
+                Upload.objects.filter(response_id=row.response_id).update(state="withdrawn", ended_at=clock.now())
+            elif row.collected:
+                _notice(row, data)
+    if row.state in ("open", "sealed", "withdrawn"):
+        # Also when it is asked again: the try that wrote the row may have ended before it got here.
         uploads.blobs().delete(row.response_id)
 
 

@@ -64,8 +64,8 @@ def catch_up(store: LogStore) -> None:
     while done < store.size:
         upto = min(store.size, done + _CHUNK)
         with transaction.atomic():
-            for index, data in enumerate(store.entries(done, upto), done):
-                project(index, data)
+            rows = [project(index, data) for index, data in enumerate(store.entries(done, upto), done)]
+            LogEntry.objects.bulk_create(rows, update_conflicts=True, unique_fields=["index"], update_fields=["sha256", "kind"])
             set_mark("projected_p", upto)
         done = upto
 
@@ -82,13 +82,16 @@ def catch_up_sealed(store: LogStore) -> None:
         done = upto
 
 
-def project(index: int, data: bytes) -> None:
-    """Write the rows that follow from public entry `index`. Doing it again changes nothing."""
+def project(index: int, data: bytes) -> LogEntry:
+    """Write the rows that follow from public entry `index` and return its own, not saved. Again changes nothing."""
     envelope = dsse.Envelope.parse(data)
     value = canonical.decode(envelope.payload)
     kind, _ = kind_of(value)
     digest = sha256_hex(data)
-    LogEntry.objects.update_or_create(index=index, defaults={"sha256": digest, "kind": kind})
+    if kind == FeedTick.TYPE:
+        if not Tick.objects.filter(number=value["tick"]).update(sha256=digest, index=index, state="appended"):
+            Tick.objects.create(number=value["tick"], sha256=digest, index=index, state="appended")
+        return LogEntry(index=index, sha256=digest, kind=kind)
     PendingEntry.objects.filter(sha256=digest).update(state="appended", log_index=index)
     if kind in DIRECTORY_TYPES:
         DirectoryLine.objects.update_or_create(index=index, defaults={"envelope": data})
@@ -114,14 +117,12 @@ def project(index: int, data: bytes) -> None:
             _project_agency(agencies.AgencyAuthorized.from_document(value))
         case agencies.AgencySuspended.TYPE:
             Agency.objects.filter(agency=value["agency"]).update(suspended=True)
-        case FeedTick.TYPE:
-            Tick.objects.update_or_create(number=value["tick"], defaults={"sha256": digest, "index": index})
-            Tick.objects.filter(number=value["tick"], state__in=("", "prepared")).update(state="appended")
         case InboxEpoch.TYPE:
             epoch = InboxEpoch.from_document(value)
             InboxDay.objects.update_or_create(day=epoch.day, defaults={"root": epoch.root, "leaves": epoch.leaves})
         case _:
             pass
+    return LogEntry(index=index, sha256=digest, kind=kind)
 
 
 def _project_request(index: int, data: bytes, document: requests.Request) -> None:
