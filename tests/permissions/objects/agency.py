@@ -9,7 +9,9 @@ def _touch(user):
     """Return a touch of another officer, while the one who asks is an officer too."""
     Officer.objects.create(user=user, actor=f"o-{user.pk}", public_key=user.username.encode().ljust(32), created_at=0)
     other = get_user_model().objects.create(username=f"not-{user.username}", display_name="X", role=user.role, created_at=0)
-    officer = Officer.objects.create(user=other, actor=f"o-{other.pk}", public_key=other.username.encode().ljust(32), created_at=0)
+    officer = Officer.objects.create(
+        user=other, actor=f"o-{other.pk}", public_key=other.username.encode().ljust(32), created_at=0
+    )
     response = Response.objects.create(
         id=f"{other.pk:064x}", state="collected", sealed="0" * 64, size=1, tick=0, inbox_day="20260101", collected_at=0
     )

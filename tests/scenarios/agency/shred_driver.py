@@ -9,10 +9,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fairwitness.agency.services import setup
-from fairwitness.kit import clock, http, journal
 from fairwitness_core.crypto import seal
 from fairwitness_core.wire.errors import ProtocolError
+
+from fairwitness.agency.services import setup
+from fairwitness.kit import clock, http, journal
 from tests.unit.agency.world import POLYGON, START, Owner, SmallHub, clean_clip
 
 IDENTITY = re.compile(rb"AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}")
@@ -51,7 +52,7 @@ def opens(ciphertext: bytes, disk: dict[str, bytes]) -> bool:
         return False
 
 
-def main() -> None:  # noqa: PLR0914 - one story
+def main() -> None:
     root, mutant = Path(sys.argv[1]), sys.argv[2]
     moment = {"now": float(START)}
     clock.set_clock(lambda: moment["now"])
@@ -127,7 +128,9 @@ def main() -> None:  # noqa: PLR0914 - one story
     disk = disks()
     result["late_after"] = [opens(data, disk) for data in kept.values()]
     result["late_left"] = [
-        name for name, data in disk.items() if b"LATE-CANARY" in data or clip[:64] in data or any(k in data for k in kept.values())
+        name
+        for name, data in disk.items()
+        if b"LATE-CANARY" in data or clip[:64] in data or any(k in data for k in kept.values())
     ]
     result["database_files"] = sorted(Path(n).name for n in disk if "db.sqlite3" in n)
     living = node.evidence_folder(alive.response_id)

@@ -32,15 +32,20 @@ def test_destroyed_means_unreadable_with_every_disk_in_hand(tmp_path):
     told = play(tmp_path)
     assert told["recovery_is_offline"]
     # Before, a thief of both disks reads it: the test can tell the difference.
-    assert told["early_before"] and all(told["late_before"]) and told["late_before"]
+    assert told["early_before"]
+    assert all(told["late_before"])
+    assert told["late_before"]
     assert not told["plaintext_before"], "evidence lay open on a disk"
     # Withdrawn before collection: no ciphertext is left that any key here could open.
-    assert not told["early_after"] and not told["early_left"]
+    assert not told["early_after"]
+    assert not told["early_left"]
     # Declined and thirty days old: not even with a copy of the ciphertext kept from before.
-    assert told["declined_key_gone"] and told["destroyed"] == 1
+    assert told["declined_key_gone"]
+    assert told["destroyed"] == 1
     assert not any(told["late_after"]), "a kept ciphertext still opens"
     assert told["late_left"] == []
-    assert all(told["alive_after"]) and told["alive_after"], "another response must stay readable"
+    assert told["alive_after"]
+    assert all(told["alive_after"]), "another response must stay readable"
 
 
 @pytest.mark.slow

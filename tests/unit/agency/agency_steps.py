@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h3
+from fairwitness_core.model.request import Request as Document
 
 from fairwitness.agency.models import Request, Response
 from fairwitness.agency.services import cases, collect, custody, officers, requests, setup, status
 from fairwitness.kit import clock
-from fairwitness_core.model.request import Request as Document
 from tests.unit.agency.world import POLYGON, Owner, SmallHub
 
 AREA = tuple(sorted(h3.grid_disk(h3.latlng_to_cell(37.80, -122.22, 9), 1)))
-MESSAGE = (
-    "A cyclist was struck near the crossing by a silver hatchback with a broken left tail light that drove on to the north."
-)
+MESSAGE = "A cyclist was struck near the crossing by a silver hatchback with a broken left tail light that drove on to the north."
 PURPOSE = "identify the hatchback that struck the cyclist"
 
 

@@ -4,6 +4,11 @@ import io
 import subprocess
 
 import pytest
+from fairwitness_core.crypto import seal
+from fairwitness_core.crypto.sealfile import SealedFile, which_opens
+from fairwitness_core.model.response import Manifest, StepForward, Withdraw
+from fairwitness_core.wire import dsse
+from fairwitness_core.wire.errors import ProtocolError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,11 +17,6 @@ from fairwitness.agency.models import CustodyRecord, Notice, Request, Response, 
 from fairwitness.agency.services import collect, custody, evidence, intake, node, requests, status, withdrawals
 from fairwitness.kit import clock, files
 from fairwitness.kit.errors import Refused
-from fairwitness_core.crypto import seal
-from fairwitness_core.crypto.sealfile import SealedFile, which_opens
-from fairwitness_core.model.response import Manifest, StepForward, Withdraw
-from fairwitness_core.wire import dsse
-from fairwitness_core.wire.errors import ProtocolError
 from tests.unit.agency.agency_steps import PURPOSE
 from tests.unit.agency.world import Owner
 
@@ -29,7 +29,8 @@ def test_a_response_becomes_evidence_through_the_child_process(world):
     request = world.published()
     owner = Owner(1, [world.clip, world.clip], name="Dana Owner")
     [response] = world.collected(request, owner)
-    assert response.state == "collected" and response.acknowledged
+    assert response.state == "collected"
+    assert response.acknowledged
     assert [clip.name for clip in response.clips.all()] == ["clip-01.mp4", "clip-02.mp4"]
     assert world.hub.inbox[owner.response_id].acked
     assert not list((world.folder / "spool").iterdir())
@@ -43,11 +44,14 @@ def test_a_response_becomes_evidence_through_the_child_process(world):
     assert SealedFile(sealed.open("rb"), own).read() == world.clip
     assert node.key_file("responses", response.id).stat().st_mode & 0o777 == 0o600
     manifest = evidence.read_manifest(world.ana, response, PURPOSE)
-    assert isinstance(manifest, Manifest) and manifest.identity.name == "Dana Owner"
+    assert isinstance(manifest, Manifest)
+    assert manifest.identity.name == "Dana Owner"
     # Nothing that the owner wrote or showed stands in a file as it is.
     for path in (p for p in world.folder.rglob("*") if p.is_file()):
         data = path.read_bytes()
-        assert b"Dana Owner" not in data and owner.statement.encode() not in data and world.clip[:200] not in data
+        assert b"Dana Owner" not in data
+        assert owner.statement.encode() not in data
+        assert world.clip[:200] not in data
     assert request.responses.count() == 1
 
 
@@ -62,7 +66,8 @@ def test_statement_alone_and_step_forward(world, inline):
     known = Response.objects.get(pk=helper.response_id)
     assert known.about == owner.response_id
     said = evidence.read_manifest(world.ana, known, PURPOSE)
-    assert isinstance(said, StepForward) and said.name == "Dana Owner"
+    assert isinstance(said, StepForward)
+    assert said.name == "Dana Owner"
 
 
 def test_acknowledged_only_when_durable_and_repeated_without_harm(world, inline):
@@ -70,7 +75,8 @@ def test_acknowledged_only_when_durable_and_repeated_without_harm(world, inline)
     owner = Owner(1, [world.clip])
     world.hub.refuse = lambda op: op == "inbox_ack"
     [response] = world.collected(request, owner)
-    assert not response.acknowledged and not world.hub.inbox[owner.response_id].acked
+    assert not response.acknowledged
+    assert not world.hub.inbox[owner.response_id].acked
     world.hub.refuse = lambda op: False
     collect.run(clock.now())
     assert Response.objects.get(pk=response.id).acknowledged
@@ -100,7 +106,8 @@ def test_a_crash_between_the_steps_is_resumed(world, inline, monkeypatch, point)
             patch.setattr(intake.Path, "rename", crash)
         with pytest.raises(Crash):
             collect.run(clock.now())
-    assert not Response.objects.exists() and not world.hub.inbox[owner.response_id].acked
+    assert not Response.objects.exists()
+    assert not world.hub.inbox[owner.response_id].acked
     collect.run(clock.now())
     response = Response.objects.get()
     with evidence.open_clip(world.ana, response, "clip-01.mp4", "viewed", PURPOSE) as stream:
@@ -143,7 +150,8 @@ def test_withdrawn_in_between(world, inline, monkeypatch):
 
     monkeypatch.setattr(intake, "place", withdraws_meanwhile)
     done = collect.run(clock.now())
-    assert done.gone == [owner.response_id] and not done.collected
+    assert done.gone == [owner.response_id]
+    assert not done.collected
     assert not Response.objects.exists()
     assert not [name for name in files_of(world) if owner.response_id in name]
 
@@ -166,7 +174,8 @@ def test_withdrawal_after_collection_is_a_notice_on_record(world, inline):
     withdrawals.beat(clock.now())
     withdrawals.beat(clock.now())
     response.refresh_from_db()
-    assert response.withdrawn_at and response.state == "collected"
+    assert response.withdrawn_at
+    assert response.state == "collected"
     assert [link.action for link in custody.chain(response)] == ["collected", "withdrawal_noted"]
     assert Notice.objects.filter(kind="withdrawn").count() == 1
     assert world.told(response) == ["collected", "withdrawn"]
@@ -239,7 +248,9 @@ def test_what_is_wrong_is_quarantined_with_its_reason(world, inline, kind):
         evidence.open_clip(world.ana, response, "clip-01.mp4", "viewed", PURPOSE)
     status.send(clock.now())
     [told] = [s for s in world.hub.statuses if s["response_id"] == response.id]
-    assert told["status"] == "collected" and kind in told["note"] and "nobody has seen it" in told["note"]
+    assert told["status"] == "collected"
+    assert kind in told["note"]
+    assert "nobody has seen it" in told["note"]
     assert [link.action for link in custody.chain(response)] == ["quarantined"]
     assert Notice.objects.filter(kind="quarantined", response=response).exists()
 
@@ -250,7 +261,8 @@ def test_bytes_that_are_not_what_the_hub_promised_are_not_acknowledged(world, in
     world.hub.answer(world.document(request), owner)
     world.hub.inbox[owner.response_id].data = b"x" + world.hub.inbox[owner.response_id].data[1:]
     done = collect.run(clock.now())
-    assert done.kept == [owner.response_id] and not Response.objects.exists()
+    assert done.kept == [owner.response_id]
+    assert not Response.objects.exists()
     assert not list((world.folder / "spool").iterdir())
 
 
@@ -261,14 +273,16 @@ def test_one_bad_response_does_not_stop_the_others(world, inline):
         world.hub.answer(world.document(request), owner)
     world.hub.put("0" * 64, b"not age at all")
     done = collect.run(clock.now())
-    assert sorted(done.collected) == sorted(o.response_id for o in good) and done.quarantined == ["0" * 64]
+    assert sorted(done.collected) == sorted(o.response_id for o in good)
+    assert done.quarantined == ["0" * 64]
 
 
 def test_late_answers_are_kept_and_marked_until_the_key_is_gone(world, inline):
     request = world.published()
     requests.beat(world.step(8 * 86400))
     [late] = world.collected(request, Owner(1, [world.clip]))
-    assert late.late and late.state == "collected"
+    assert late.late
+    assert late.state == "collected"
     requests.beat(world.step(31 * 86400))
     [lost] = world.collected(request, Owner(2, [world.clip]))
     assert (lost.state, lost.reason) == ("quarantined", "intake.no_key")
@@ -332,20 +346,24 @@ def test_an_emergency_speeds_the_beat_up(world):
 
 def test_statuses_wait_for_a_hub_that_is_away(world, inline):
     request = world.published()
-    [response] = world.collected(request, Owner(1, [world.clip]))
+    world.collected(request, Owner(1, [world.clip]))
     world.hub.down = True
     with pytest.raises(Refused):
         status.send(clock.now())
     assert Status.objects.filter(sent_at=None).count() == 1
     world.hub.down = False
-    assert status.send(clock.now()) == 1 and status.send(clock.now()) == 0
+    assert status.send(clock.now()) == 1
+    assert status.send(clock.now()) == 0
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=0, max_size=3000))
 def test_no_bytes_break_the_intake(data):
     """What is no sealed response is refused with a code, whatever it is."""
+    found = "nobody's"
     try:
-        assert which_opens(io.BytesIO(b"age-encryption.org/v1\n" + data), [seal.new_identity()[0]]) is None
+        if which_opens(io.BytesIO(b"age-encryption.org/v1\n" + data), [seal.new_identity()[0]]) is not None:
+            found = "ours"
     except ProtocolError as error:
-        assert error.code == "seal.open"
+        found = error.code
+    assert found in {"nobody's", "seal.open"}

@@ -3,14 +3,14 @@
 import json
 
 import pytest
+from fairwitness_core.model.custody import CustodyEvent, commitment
+from fairwitness_core.wire import dsse
 
 from fairwitness.agency.errors import NotYetLogged, RefusedWhole
 from fairwitness.agency.models import Clip, CustodyRecord, Export, Hold, Notice, Response, Touch
 from fairwitness.agency.services import custody, evidence, export, hold, node, triage
 from fairwitness.kit import clock
 from fairwitness.kit.errors import Refused
-from fairwitness_core.model.custody import CustodyEvent, commitment
-from fairwitness_core.wire import dsse
 from tests.unit.agency.agency_steps import PURPOSE
 from tests.unit.agency.world import Owner
 
@@ -51,7 +51,8 @@ def test_the_touch_is_in_the_ledger_before_a_byte_is_decrypted(one, decryptions)
         dsse.Envelope.parse(bytes(link.envelope)).verify(dsse.STATEMENT, node.agency_key().public)
     )
     assert (event.action, event.actor, event.purpose) == ("viewed", world.ana.actor, PURPOSE)
-    assert [s.name for s in event.subjects] == ["clip-01.mp4"] and event.case == request.case.number
+    assert [s.name for s in event.subjects] == ["clip-01.mp4"]
+    assert event.case == request.case.number
     assert event.prev == custody.chain(response)[0].sha256
     # The hub saw 32 bytes and nothing of this.
     assert commitment(bytes(link.nonce), bytes(link.envelope)) in world.hub.commitments
@@ -100,7 +101,8 @@ def test_without_a_valid_proof_nothing_opens(one, decryptions, fault):
     with pytest.raises(expected) as caught:
         evidence.open_clip(world.ana, response, "clip-01.mp4", "viewed", PURPOSE)
     if expected is Refused:
-        assert caught.value.code == "custody.unlogged" and "cannot be logged now" in caught.value.message
+        assert caught.value.code == "custody.unlogged"
+        assert "cannot be logged now" in caught.value.message
     assert decryptions == []
     # An honest hub later: the same touch is proven, and only then it opens.
     if fault != "stale":
@@ -241,7 +243,8 @@ def test_a_logged_demand_releases_a_declined_response_and_lifting_it_locks_it_ag
     assert triage.destroy_due(world.step(31 * DAY)) == 0
     hold.lift(world.sam, held, "the defence has its copy")
     response.refresh_from_db()
-    assert response.state == "declined" and not node.key_file("responses", response.id).exists()
+    assert response.state == "declined"
+    assert not node.key_file("responses", response.id).exists()
     assert triage.destroy_due(clock.now()) == 1
     actions = [link.action for link in custody.chain(response)]
     assert actions == ["collected", "declined", "held", "viewed", "released", "destroyed"]
@@ -255,8 +258,10 @@ def test_declined_is_destroyed_after_thirty_days_and_not_before(one):
     assert node.evidence_folder(response.id).exists()
     assert triage.destroy_due(world.step(1)) == 1
     response.refresh_from_db()
-    assert response.state == "destroyed" and not Clip.objects.filter(response=response).exists()
-    assert not node.evidence_folder(response.id).exists() and not node.hold_file(response.id).exists()
+    assert response.state == "destroyed"
+    assert not Clip.objects.filter(response=response).exists()
+    assert not node.evidence_folder(response.id).exists()
+    assert not node.hold_file(response.id).exists()
     assert [p for p in world.folder.rglob("*") if response.id in p.name] == []
     assert world.told(response)[-1] == "declined"
     assert "destroyed" in world.hub.statuses[-1]["note"]
@@ -307,7 +312,9 @@ def test_use_in_another_case_names_itself_and_is_told(one):
     )
     world.told(response)
     notes = [s["note"] for s in world.hub.statuses if s["response_id"] == response.id]
-    assert len(notes) == 2 and "26-009" in notes[1] and "Theft desk" in notes[1]
+    assert len(notes) == 2
+    assert "26-009" in notes[1]
+    assert "Theft desk" in notes[1]
     events = [json.loads(dsse.Envelope.parse(bytes(c.envelope)).payload)["predicate"] for c in custody.chain(response)]
     assert [e.get("recipient") for e in events] == [None, "Theft desk", "Grand jury"]
 

@@ -3,14 +3,14 @@
 import hashlib
 
 import pytest
+from fairwitness_core.verify.bag import verify_bag
+from fairwitness_core.verify.cli import FolderFiles
+from fairwitness_core.verify.trust import TrustPolicy
 
 from fairwitness.agency.errors import NotYetLogged, RefusedWhole
 from fairwitness.agency.models import Export, Response, Touch
 from fairwitness.agency.services import custody, evidence, export, reconcile, triage
 from fairwitness.kit.errors import Refused
-from fairwitness_core.verify.bag import verify_bag
-from fairwitness_core.verify.cli import FolderFiles
-from fairwitness_core.verify.trust import TrustPolicy
 from tests.unit.agency.agency_steps import PURPOSE
 from tests.unit.agency.world import Owner
 
@@ -43,7 +43,8 @@ def test_the_bag_verifies_offline(two, tmp_path):
     assert report.exit_code == 0, [(c.number, c.title, c.detail) for c in report.checks if not c.ok]
     assert check(world, done.path, trusted=False).exit_code == 3
     clip = done.path / "bag" / "data" / responses[0].id / "clip-01.mp4"
-    assert clip.read_bytes() == world.clip and clip.stat().st_mode & 0o777 == 0o600
+    assert clip.read_bytes() == world.clip
+    assert clip.stat().st_mode & 0o777 == 0o600
     assert hashlib.sha256((done.path / "bag/tagmanifest-sha256.txt").read_bytes()).hexdigest() == done.tagmanifest
     # Told, on record, repeatable without a second bag.
     assert export.export(world.tom, request, ids, out=tmp_path / "case", **ORDER) == done
@@ -52,7 +53,9 @@ def test_the_bag_verifies_offline(two, tmp_path):
     assert [c.action for c in custody.chain(responses[0])] == ["collected", "accepted", "viewed", "exported"]
     assert Response.objects.get(pk=ids[0]).state == "exported"
     # A second export carries the first one as a link.
-    again = export.export(world.tom, request, ids[:1], purpose="disclosure to the hatchback driver before trial", recipient="Public defender")
+    again = export.export(
+        world.tom, request, ids[:1], purpose="disclosure to the hatchback driver before trial", recipient="Public defender"
+    )
     assert check(world, again.path).exit_code == 0
     clip.write_bytes(clip.read_bytes()[:-1] + b"x")
     assert check(world, done.path).exit_code == 1
@@ -71,12 +74,14 @@ def test_nothing_is_decrypted_for_a_bag_before_it_is_logged(two, tmp_path, monke
     for _ in range(2):
         with pytest.raises(NotYetLogged):
             export.export(world.tom, request, ids, out=tmp_path / "case", **ORDER)
-    assert not opened and not (tmp_path / "case").exists()
-    assert not [p for p in tmp_path.rglob("clip-*.mp4")]
+    assert not opened
+    assert not (tmp_path / "case").exists()
+    assert not list(tmp_path.rglob("clip-*.mp4"))
     assert Export.objects.count() == 1
     world.hub.slow = False
     done = export.export(world.tom, request, ids, out=tmp_path / "case", **ORDER)
-    assert opened and check(world, done.path).exit_code == 0
+    assert opened
+    assert check(world, done.path).exit_code == 0
     assert [c.action for c in custody.chain(responses[0])].count("exported") == 1
 
 

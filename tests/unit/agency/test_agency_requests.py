@@ -1,19 +1,20 @@
 """Two officers, the same bytes, and a request that counts only once the log proves it."""
 
 import pytest
+from fairwitness_core.wire import dsse
+from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.errors import RefusedWhole
 from fairwitness.agency.models import Request
 from fairwitness.agency.services import hubcalls, node, officers, requests
 from fairwitness.kit import clock
 from fairwitness.kit.errors import Refused
-from fairwitness_core.wire import dsse
-from fairwitness_core.wire.errors import ProtocolError
 
 
 def test_both_officers_sign_the_same_bytes_and_the_log_decides(world):
     request = requests.draft(world.ana, world.case(), world.draft())
-    assert request.state == "draft" and request.envelope is None
+    assert request.state == "draft"
+    assert request.envelope is None
     requests.approve(world.sam, request)
     assert request.state == "submitted"
     envelope = dsse.Envelope.parse(bytes(request.envelope))
@@ -23,7 +24,8 @@ def test_both_officers_sign_the_same_bytes_and_the_log_decides(world):
     world.hub.publish(request.id)
     assert requests.poll(request) == "published"
     request.refresh_from_db()
-    assert request.log_index is not None and request.proof
+    assert request.log_index is not None
+    assert request.proof
 
 
 def test_a_drafter_cannot_approve_and_an_officer_is_no_supervisor(world):
@@ -112,7 +114,8 @@ def test_withdrawal_expiry_and_the_end_of_the_key(world):
     path = node.key_file("requests", second.id)
     assert path.exists()
     requests.beat(world.step(31 * 86400))
-    assert not path.exists() and requests.get(second.id).key_destroyed_at
+    assert not path.exists()
+    assert requests.get(second.id).key_destroyed_at
 
 
 def test_a_removed_officer_signs_no_more(world):

@@ -12,11 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fairwitness.demo.footage import make_clip
-from fairwitness.kit import clock
-from fairwitness.kit.http import Answer, Unreachable
-from fairwitness.kit.logstore import LogStore
-from fairwitness.kit.video.clip import ClipPass, Cut
 from fairwitness_core.crypto import seal
 from fairwitness_core.crypto.sign import SigningKey
 from fairwitness_core.model import call as calls
@@ -41,6 +36,12 @@ from fairwitness_core.tlog import cosignature, policy
 from fairwitness_core.tlog.note import Note
 from fairwitness_core.wire import dsse
 from fairwitness_core.wire.frames import FrameSource, clip_name
+
+from fairwitness.demo.footage import make_clip
+from fairwitness.kit import clock
+from fairwitness.kit.http import Answer, Unreachable
+from fairwitness.kit.logstore import LogStore
+from fairwitness.kit.video.clip import ClipPass, Cut
 
 HUB_URL = "http://hub.test"
 START = 1_800_000_000

@@ -1,9 +1,9 @@
 """Cases: a number, an offence code, and the requests made for it."""
 
+import re
+
 from fairwitness_core.rules.offenses import check_offense
 from fairwitness_core.wire import canonical
-
-import re
 
 from fairwitness.agency.errors import by_rules, missing
 from fairwitness.agency.models import Case, Officer
