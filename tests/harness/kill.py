@@ -1,12 +1,32 @@
-"""Run something in a child process that dies, without any clean-up, at the n-th call that touches the disk."""
+"""Run something in a child process whose disk turns against it at the n-th write: it dies there, or the write fails.
 
+Two things are offered. `child_killed_at` kills at a call of `os` and is for code without a database. `sweep` plays a *life*
+(steps, each with an acknowledgement that a peer relies on) once for every point that changes the disk, `os` calls and SQLite's
+commits alike, in four ways: dead before or after the effect, and an error before it (not stored) or after it (stored).
+"""
+
+import contextlib
+import ctypes
+import errno
 import io
 import os
+import pickle
+import shutil
 import signal
+import socket
 import sys
-from collections.abc import Callable
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 CALLS = ("pwrite", "write", "fsync", "fdatasync", "ftruncate", "replace", "rename", "mkdir", "unlink", "rmdir")
+WRITES = (*CALLS, "truncate", "link")
+KILLED_BEFORE, KILLED_AFTER, NOT_STORED, STORED = "killed before", "killed after", "failed, not stored", "failed, stored"
+KILLS = (KILLED_BEFORE, KILLED_AFTER)
+FAULTS = (NOT_STORED, STORED)
 _KILLED = 77
 _FAILED = 78
 _SECONDS = 60
@@ -65,3 +85,377 @@ def _arm(nth: int, when: str) -> None:
         if hasattr(os, name):
             setattr(os, name, wrapped(getattr(os, name)))
     sys.stdout = sys.stderr = io.StringIO()
+
+
+# ---------------------------------------------------------------- lives with a database
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """What happens at point number `nth` (from 0; -1: nothing ever does). `full`: the error is a full disk, not a broken one."""
+
+    nth: int = -1
+    how: str = KILLED_BEFORE
+    full: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.how} at point {self.nth}" + (" (disk full)" if self.full else "")
+
+
+@dataclass(slots=True)
+class Points:
+    """Counts the points of one child and strikes at one of them. `deep`: SQLite's own writes and syncs are the points too."""
+
+    blow: Blow
+    deep: bool = False
+    count: int = 0
+    struck: str = ""
+    resting: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def through(self, name: str, plain: Callable[[], Any], fail: Callable[[int], BaseException]) -> Any:
+        """Do `plain` as the point `name`, with what the blow makes of it."""
+        if self.resting:
+            return plain()
+        number, self.count = self.count, self.count + 1
+        self.names.append(name)
+        if number != self.blow.nth:
+            return plain()
+        self.struck = name
+        code = errno.ENOSPC if self.blow.full else errno.EIO
+        match self.blow.how:
+            case "killed before":
+                os._exit(_KILLED)
+            case "failed, not stored":
+                raise fail(code)
+            case "killed after":
+                try:
+                    plain()
+                finally:
+                    os._exit(_KILLED)
+            case _:
+                plain()
+                raise fail(code)
+
+    def arm(self) -> None:
+        """Put this in the way of `os`, of Django's commits and of statements that commit themselves."""
+        for name in WRITES:
+            setattr(os, name, self._wrapped(name, getattr(os, name)))
+        if "django.db" in sys.modules:
+            self._arm_django()
+        if self.deep:
+            _arm_sqlite(self)
+
+    def _wrapped(self, name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            return self.through(name, lambda: plain(*arguments, **named), lambda code: OSError(code, os.strerror(code)))
+
+        return call
+
+    def _arm_django(self) -> None:
+        from django.db.backends.base.base import BaseDatabaseWrapper  # noqa: PLC0415 - only where a role runs
+        from django.db.backends.utils import CursorWrapper  # noqa: PLC0415
+        from django.db.utils import OperationalError  # noqa: PLC0415
+
+        def fail(code: int) -> BaseException:
+            return OperationalError("database or disk is full" if code == errno.ENOSPC else "disk I/O error")
+
+        commit, execute = BaseDatabaseWrapper._commit, CursorWrapper.execute  # type: ignore[attr-defined]
+
+        def committing(wrapper: Any) -> Any:
+            if wrapper.connection is None:
+                return commit(wrapper)
+            return self.through("commit", lambda: commit(wrapper), fail)
+
+        def executing(cursor: Any, sql: Any, params: Any = None) -> Any:
+            verb = str(sql).lstrip()[:6].upper()
+            if cursor.db.in_atomic_block or verb not in ("INSERT", "UPDATE", "DELETE"):
+                return execute(cursor, sql, params)
+            return self.through("statement", lambda: execute(cursor, sql, params), fail)
+
+        BaseDatabaseWrapper._commit = committing  # type: ignore[attr-defined]
+        CursorWrapper.execute = executing  # type: ignore[method-assign]
+
+
+_points: Points | None = None
+
+
+@contextlib.contextmanager
+def resting() -> Iterator[None]:
+    """What happens inside belongs to another machine: its writes are no points."""
+    if _points is None:
+        yield
+        return
+    _points.resting += 1
+    try:
+        yield
+    finally:
+        _points.resting -= 1
+
+
+def _arm_sqlite(points: Points) -> None:
+    """Put the points in the way of SQLite's system calls, by its own means for tests (sqlite.org, sqlite3_vfs.xSetSystemCall)."""
+    import _sqlite3  # noqa: PLC0415, F401 - loads the very library that is meant
+
+    library = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libsqlite3" in line)
+    lib, libc = ctypes.CDLL(library), ctypes.CDLL(None, use_errno=True)
+
+    class Vfs(ctypes.Structure):
+        _fields_ = [  # noqa: RUF012 - ctypes asks for a list
+            ("version", ctypes.c_int), ("size", ctypes.c_int), ("path", ctypes.c_int), ("next", ctypes.c_void_p),
+            ("name", ctypes.c_char_p), ("data", ctypes.c_void_p), *((f"x{n}", ctypes.c_void_p) for n in range(13)),
+            ("set_system_call", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)),
+        ]  # fmt: skip
+
+    lib.sqlite3_vfs_find.restype = ctypes.POINTER(Vfs)
+    vfs = lib.sqlite3_vfs_find(None)
+    size, place = ctypes.c_size_t, ctypes.c_longlong
+    kinds = {
+        "pwrite64": (ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, size, place),
+        "pwrite": (ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, size, place),
+        "fsync": (ctypes.c_int, ctypes.c_int),
+        "ftruncate": (ctypes.c_int, ctypes.c_int, place),
+    }
+
+    def wrap(name: str, kind: tuple[Any, ...]) -> Any:
+        plain = getattr(libc, name)
+        plain.restype, plain.argtypes = kind[0], kind[1:]
+
+        def call(*arguments: Any) -> int:
+            def do() -> int:
+                found = plain(*arguments)
+                return int(found)
+
+            try:
+                return int(points.through(f"sqlite {name}", do, lambda code: OSError(code, "")))
+            except OSError as error:
+                ctypes.set_errno(error.errno or errno.EIO)
+                return -1
+
+        return ctypes.CFUNCTYPE(*kind, use_errno=True)(call)
+
+    for name, kind in kinds.items():
+        hook = wrap(name, kind)
+        _kept.append(hook)
+        vfs.contents.set_system_call(ctypes.cast(vfs, ctypes.c_void_p), name.encode(), ctypes.cast(hook, ctypes.c_void_p))
+
+
+_kept: list[Any] = []
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory where there is one: a kill leaves what the kernel was given, so no disk need be waited for."""
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and shutil.disk_usage(shared).free > 1 << 28
+    folder = Path(tempfile.mkdtemp(prefix="fairwitness-kills-", dir=shared if roomy else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+type Serve = Callable[..., Any]
+
+
+class Line:
+    """A child's line to the test: `tell` what a peer was told, `ask` what only the test's process can answer."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._stream = end.makefile("rwb")
+
+    def tell(self, word: str, value: Any = None) -> None:
+        """Say that a peer has this now; it is with the test when this returns."""
+        self._send(("tell", word, value))
+
+    def ask(self, *question: Any) -> Any:
+        """Have the test's process answer."""
+        self._send(("ask", *question))
+        return pickle.load(self._stream)
+
+    def _send(self, message: tuple[Any, ...]) -> None:
+        pickle.dump(message, self._stream)
+        self._stream.flush()
+
+
+class Server:
+    """The other side in a process of its own, forked from the test's: it lives on when the child dies.
+
+    `handle(*question)` answers; an error of its is the test's.
+    """
+
+    def __init__(self, handle: Callable[..., Any]) -> None:
+        ours, theirs = socket.socketpair()
+        self._process = os.fork()
+        if self._process == 0:
+            ours.close()
+            _serve(handle, theirs)
+        theirs.close()
+        self._stream = ours.makefile("rwb")
+        ours.close()
+
+    def ask(self, *question: Any) -> Any:
+        """Return the answer."""
+        pickle.dump(question, self._stream)
+        self._stream.flush()
+        kind, answer = pickle.load(self._stream)
+        assert kind == "answer", answer
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._stream.close()
+        os.waitpid(self._process, 0)
+
+
+def _serve(handle: Callable[..., Any], end: socket.socket) -> None:
+    try:
+        sys.stdout = sys.stderr = io.StringIO()
+        stream = end.makefile("rwb")
+        while True:
+            question = pickle.load(stream)
+            try:
+                answer = ("answer", handle(*question))
+            except Exception:
+                answer = ("defect", traceback.format_exc())
+            pickle.dump(answer, stream)
+            stream.flush()
+    except (EOFError, OSError):
+        pass
+    finally:
+        os._exit(0)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a child ended: alive or killed, at which point it was struck, what it told, and the points that it passed."""
+
+    alive: bool
+    struck: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+def child(life: Callable[[Line], object], blow: Blow | None, serve: Serve | None = None, *, deep: bool = False) -> Outcome:
+    """Fork and run `life(line)` under a blow; `serve` answers what it asks. A defect in the child is raised here."""
+    ours, theirs = socket.socketpair()
+    process = os.fork()
+    if process == 0:
+        ours.close()
+        _child(life, blow, Line(theirs), deep=deep)
+    theirs.close()
+    found, defect = Outcome(alive=False), ""
+    stream = ours.makefile("rwb")
+    try:
+        while True:
+            try:
+                message = pickle.load(stream)
+            except EOFError:
+                break
+            match message:
+                case ("tell", "error", value):
+                    found.errors.append(value)
+                case ("tell", word, value):
+                    found.told[word] = value
+                case ("ask", *question):
+                    assert serve is not None
+                    pickle.dump(serve(*question), stream)
+                    stream.flush()
+                case ("end", struck, names):
+                    found.alive, found.struck, found.names = True, struck, names
+                case ("defect", text):
+                    defect = text
+    finally:
+        stream.close()
+        ours.close()
+        _, status = os.waitpid(process, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in {0, _KILLED} and not defect, f"the child ended with {code} after {found.told.keys()}:\n{defect}"
+    return found
+
+
+def _child(life: Callable[[Line], object], blow: Blow | None, line: Line, *, deep: bool) -> None:
+    global _points  # noqa: PLW0603 - one life per process
+    code = _FAILED
+    try:
+        signal.alarm(_SECONDS)
+        sys.stdout = sys.stderr = io.StringIO()
+        if blow is not None:
+            _points = Points(blow, deep)
+            _points.arm()
+        life(line)
+        line._send(("end", _points.struck if _points else "", _points.names if _points else []))
+        code = 0
+    except BaseException:  # noqa: BLE001 - the child must never return into the test runner
+        line._send(("defect", traceback.format_exc()))
+    finally:
+        os._exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What to play. `restore` lays out the prepared folder; `steps` are named acts whose return value the peer is told.
+
+    A step may be taken again with the same arguments until it answers. `expected` tells whether an error is one that a role
+    may answer with. `check(told)` looks at the whole world when the life is over. `begin` sets a
+    fresh process up as the role, knowing what was told before; `crashed(told)` looks at what stands on the disk right after a kill.
+    """
+
+    restore: Callable[[], object]
+    begin: Callable[[Line, dict[str, Any]], object]
+    steps: Sequence[tuple[str, Callable[[], Any]]]
+    check: Callable[[dict[str, Any]], object]
+    expected: Callable[[BaseException], bool]
+    crashed: Callable[[dict[str, Any]], object] = lambda told: None
+    serve: Serve | None = None
+    tries: int = 4
+
+
+def sweep(life: Life, hows: Sequence[str], *, most: int = 10_000, deep: bool = False) -> list[str]:
+    """Play `life` once for each point and each way in `hows`, at most `most` points spread evenly; return all points' names.
+
+    Every play ends well: what was told holds, what was not told is done by the next try, and the world is whole.
+    """
+    life.restore()
+    plain = child(lambda line: _whole(life, line, {}), Blow(), life.serve, deep=deep)
+    total = len(plain.names)
+    chosen = range(total) if total <= most else sorted({round(n * (total - 1) / (most - 1)) for n in range(most)})
+    for turn, nth in enumerate(chosen):
+        for how in hows:
+            _strike(life, Blow(nth, how, full=bool(turn % 2)), deep=deep)
+    return plain.names
+
+
+def _strike(life: Life, blow: Blow, *, deep: bool) -> None:
+    life.restore()
+    found = None
+    try:
+        found = child(lambda line: _whole(life, line, {}), blow, life.serve, deep=deep)
+        if not found.alive:
+            told = dict(found.told)
+            child(lambda line: _whole(life, line, told, after_crash=True), None, life.serve)
+    except AssertionError as error:
+        where = f" [{found.struck}] after {found.errors}" if found else ""
+        raise AssertionError(f"{blow}{where}: {error}") from error
+
+
+def _whole(life: Life, line: Line, told: dict[str, Any], *, after_crash: bool = False) -> None:
+    """Play what peers have not been told yet, then look at everything, in the same process with all that it remembers."""
+    life.begin(line, told)
+    if after_crash:
+        life.crashed(told)
+    for name, step in life.steps:
+        if name in told:
+            continue
+        for left in reversed(range(life.tries)):
+            try:
+                answer = step()
+                break
+            except Exception as error:
+                if not life.expected(error) or not left:
+                    raise
+                line.tell("error", f"{name}: {error!r}")
+        line.tell(name, answer)
+        told[name] = answer
+    with resting():
+        life.check(told)

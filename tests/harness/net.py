@@ -1,5 +1,6 @@
 """The driver's side: starts nodes, routes their calls to each other, and records what each actor can see."""
 
+import hashlib
 import io
 import os
 import pickle
@@ -18,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class NodeError(AssertionError):
-    """A node raised; carries its kind so that tests can expect a refusal."""
+    """A node raised; carries its kind and code so that tests can expect a refusal."""
 
-    def __init__(self, kind: str, message: str, trace: str) -> None:
-        super().__init__(f"{kind}: {message}\n{trace}")
-        self.kind, self.message = kind, message
+    def __init__(self, kind: str, code: str, message: str, trace: str) -> None:
+        super().__init__(f"{kind} {code}: {message}\n{trace}")
+        self.kind, self.code, self.message = kind, code, message
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Message:
     status: int = 0
     answer_headers: list[tuple[str, str]] = field(default_factory=list)
     answer: bytes = b""
+    address: str = ""
 
 
 class Remote:
@@ -82,12 +84,12 @@ class Remote:
         return self.ask("call", name, args, kwargs, self.net.now)
 
     def act(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a function of tests.harness.acts in the node."""
-        return self.call(f"tests.harness.acts.{name}", *args, **kwargs)
+        """Call a function of the role's acts in the node."""
+        return self.call(f"tests.harness.acts.{self.role}.{name}", *args, **kwargs)
 
-    def close(self) -> None:
-        self.connection.close()
-        self.process.wait(timeout=10)
+    def build(self, *args: Any, seed: str, **kwargs: Any) -> Any:
+        """Make the node's folder with its role's `build`."""
+        return self.ask("build", f"tests.harness.acts.{self.role}.build", args, kwargs, self.net.now, seed)
 
 
 class Net:
@@ -101,6 +103,7 @@ class Net:
         self.messages: list[Message] = []
         self.pushes: list[tuple[float, str, tuple[Any, ...]]] = []
         self.tamper: Callable[[Message], bool] = lambda message: False
+        self.twist: Callable[[Message], None] = lambda message: None
         self.active: set[str] = set()
 
     def node(self, name: str, role: str) -> Remote:
@@ -110,29 +113,35 @@ class Net:
             self.hosts[f"{name}.test"] = self._deliver_to(remote)
         return self.nodes[name]
 
-    def wsgi(self, host: str, application: Any) -> None:
-        """Serve a WSGI application (a witness) in this process under a host name."""
-        self.hosts[host] = lambda message: _run_wsgi(application, message)
+    def wsgi(self, host: str, application: Any, up: Callable[[], bool] = lambda: True) -> None:
+        """Serve a WSGI application (a witness) in this process under a host name, while it is `up`."""
+        self.hosts[host] = lambda message: _run_wsgi(application, message) if up() else None
 
     def _deliver_to(self, remote: Remote) -> Callable[[Message], None]:
         def deliver(message: Message) -> None:
-            headers = [*message.headers]
+            if remote.name not in self.active:
+                return
             message.status, message.answer_headers, message.answer = remote.ask(
-                "http", message.method, message.path, headers, message.body, f"10.0.0.{1 + sorted(self.nodes).index(message.source) if message.source in self.nodes else 250}", self.now
+                "http", message.method, message.path, message.headers, message.body, message.address, self.now
             )
 
         return deliver
+
+    def address(self, name: str) -> str:
+        """The network address that others see a node at: its own, the same in every world."""
+        return f"10.0.{hashlib.sha256(name.encode()).digest()[0]}.{hashlib.sha256(name.encode()).digest()[1]}"
 
     def route(self, source: str, method: str, url: str, headers: list[tuple[str, str]], body: bytes) -> Any:
         """Carry one call; None stands for a host that does not answer."""
         parts = urlsplit(url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
-        message = Message(self.now, source, parts.netloc, method, path, headers, body)
+        message = Message(self.now, source, parts.netloc, method, path, headers, body, address=self.address(source))
         deliver = self.hosts.get(parts.netloc)
         if deliver is None:
             return None
         if not self.tamper(message):
             deliver(message)
+            self.twist(message)
         self.messages.append(message)
         if message.status == 0:
             return None
@@ -148,31 +157,40 @@ class Net:
         self.now = now
         self.messages, self.pushes = [], []
         self.tamper = lambda message: False
+        self.twist = lambda message: None
         self.active = set(templates)
         for name, template in templates.items():
             self.nodes[name].ask("reset", str(template), now, f"{seed}/{name}")
 
     def until(self, end: float, *, after_step: Callable[[], None] = lambda: None) -> None:
-        """Let time pass: run each node's beat when it is due, in a fixed order, up to `end`."""
+        """Let time pass: run each node's beat when it is due, in a fixed order (the hub first), up to `end`."""
+        order = sorted(self.active, key=lambda name: (name != "hub", name))
+        known: dict[str, float | None] = {}
         while True:
             due = []
-            for name in sorted(self.active):
-                moment = self.nodes[name].ask("due")
+            for name in order:
+                if name not in known:
+                    known[name] = self.nodes[name].ask("due")
+                moment = known[name]
                 if moment is not None and moment <= end:
                     due.append((max(moment, self.now), name))
             if not due:
                 self.now = max(self.now, end)
                 return
-            moment, _ = min(due)
+            moment = min(due)[0]
             self.now = moment
             for at, name in due:
                 if at == moment:
                     self.nodes[name].ask("run", moment)
+                    del known[name]
             after_step()
 
     def close(self) -> None:
         for remote in self.nodes.values():
-            remote.close()
+            remote.connection.close()
+        for remote in self.nodes.values():
+            remote.process.kill()
+            remote.process.wait(timeout=10)
 
 
 def _run_wsgi(application: Any, message: Message) -> None:
@@ -207,5 +225,6 @@ def group(messages: list[Message], end: str) -> dict[str, list[Message]]:
 
 
 def scratch() -> Path:
-    """A fresh folder for one run of the harness."""
-    return Path(tempfile.mkdtemp(prefix="fairwitness-world-"))
+    """A fresh folder for one run of the harness, in memory where the system has such a place."""
+    memory = Path("/dev/shm")  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="fairwitness-world-", dir=memory if os.access(memory, os.W_OK) else None))

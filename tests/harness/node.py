@@ -2,17 +2,23 @@
 
 Run as `python -m tests.harness.node ROLE FOLDER FD`. Requests come as pickled tuples on the connection FD:
 
+    ("build", dotted name, args, kwargs, now, seed)   make FOLDER a node of the role with a function of `tests.harness.acts`
     ("reset", template, now, seed)      replace FOLDER by a copy of the template folder and start over
-    ("http", method, path, headers, body, now)   one call to the node's web application
+    ("restart",)                        forget what a new process would not know
+    ("http", method, path, headers, body, remote address, now)   one call to the node's web application
     ("due",) / ("run", now)             when the next job of the beat is due / run what is due
     ("call", dotted name, args, kwargs, now)     one public function of the role, or of `tests.harness.acts`
     ("dump",)                           every table in order, every file, every log line
+    ("raw",)                            every file byte for byte, and the journal
 
 While it works on one, the node may ask the driver: ("out", method, url, headers, body) for a call to another node, ("push",
 title, body) for a message to a notification provider. Answers come back on the same pipe.
 """
 
 import hashlib
+import importlib
+import io
+import json
 import os
 import pickle
 import random
@@ -23,26 +29,41 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from tests.harness import acts, unseeded
 
 
 class Stream:
-    """Bytes that look random and depend on a seed alone; stands in for the operating system's."""
+    """Bytes that look random and depend on the world's seed and on what is being done; stands in for the system's.
+
+    Each act (a job in its slot, a call, an exchange) draws from a stream of its own, so that what an owner does in
+    between shifts no later draw: two worlds that do the same thing at the same time draw the same bytes for it.
+    """
 
     def __init__(self) -> None:
-        self._seed, self._counter = b"", 0
+        self._seed, self._label, self._counter = "", "", 0
+        self._used: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def reset(self, seed: str) -> None:
         with self._lock:
-            self._seed, self._counter = seed.encode(), 0
+            self._seed, self._label, self._counter, self._used = seed, "", 0, {}
+
+    def act(self, label: str) -> None:
+        """Begin an act; the same one again gets another stream."""
+        with self._lock:
+            self._used[label] = times = self._used.get(label, -1) + 1
+            self._label, self._counter = f"{label}#{times}", 0
 
     def __call__(self, size: int) -> bytes:
         out = bytearray()
         with self._lock:
             while len(out) < size:
                 self._counter += 1
-                out += hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
+                out += hashlib.sha256(f"{self._seed}|{self._label}|{self._counter}".encode()).digest()
         return bytes(out[:size])
 
 
@@ -89,83 +110,60 @@ class Pipe:
         return http.Answer(status, {k.lower(): v for k, v in answer_headers}, chunks())
 
 
-class Spools:
-    """Seals an answer once and gives the same ciphertext ever after: age draws randomness that cannot be seeded.
-
-    The key is the plaintext's own facts (sources, cuts, recipients, manifest), so another answer is never passed off.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def wrap(self, original: Any) -> Any:
-        def pass_to_spool(job: Any, make_manifest: Any, **options: Any) -> Any:
-            manifests: list[bytes] = []
-
-            def keep(clips: Any) -> bytes:
-                manifests.append(make_manifest(clips))
-                return manifests[-1]
-
-            facts = [(hashlib.sha256(c.source.read_bytes()).hexdigest(), c.start, c.end, c.mute, c.transcode) for c in job.cuts]
-            key = hashlib.sha256(repr((facts, job.recipients, RANDOM._seed, RANDOM._counter, CLOCK.now)).encode()).hexdigest()
-            stored, known = self.folder / f"{key}.age", self.folder / f"{key}.pickle"
-            if known.exists():
-                result, manifest = pickle.loads(known.read_bytes())
-                if keep(result.clips) != manifest:
-                    raise AssertionError("two answers under one key differ")
-                shutil.copyfile(stored, job.spool)
-                Path(job.spool).chmod(0o600)
-                return result
-            result = original(job, keep, **options)
-            shutil.copyfile(job.spool, stored)
-            known.write_bytes(pickle.dumps((result, manifests[-1])))
-            return result
-
-        return pass_to_spool
-
-
 class Node:
     """The role's Django, its beat and its data folder."""
 
     def __init__(self, role: str, folder: Path, connection: Connection) -> None:
         self.role, self.folder, self.connection = role, folder, connection
         self.pipe = Pipe(connection)
-        self.journal: list[dict[str, Any]] = []
+        self.journal: list[dict[str, Any]] = acts.JOURNAL
         self.beat: Any = None
         self.ready = False
+        self.installed = False
 
     # -- life
 
-    def start(self) -> None:
-        """Import the role against FOLDER; only possible once, so the folder's path stays and its content changes."""
-        from fairwitness.kit import clock, http, journal, notify, supervise
-        from fairwitness.kit.video import worker
+    def install(self) -> None:
+        """Inject clock, randomness and network; once, before the role is imported."""
+        if self.installed:
+            return
+        self.installed = True
+        unseeded.Replay(self.folder.parent.parent / "replay").install()
+        from fairwitness.kit import clock, http, notify
 
         clock.set_clock(CLOCK)
         http.set_transport(self.pipe)
+        notify.set_sender(lambda url, title, body: bool(self.pipe.ask("push", url, title, body)))
+
+    def start(self) -> None:
+        """Import the role against FOLDER; only possible once, so the folder's path stays and its content changes."""
+        from fairwitness.kit import journal, supervise
+
         supervise.setup(self.role, self.folder)
         journal.configure(strict=True)
-        notify.set_sender(lambda channel, title, body, *rest: bool(self.pipe.ask("push", str(channel), title, body)))
-        spools = self.folder.parent / "spools"
-        spools.mkdir(exist_ok=True)
-        worker.pass_to_spool = Spools(spools).wrap(worker.pass_to_spool)
-        from django.core.management import call_command
         from django.core.wsgi import get_wsgi_application
 
-        call_command("check", verbosity=0)
+        if self.role == "agency":
+            from fairwitness.agency.services import intake
+
+            intake.subprocess = unseeded.ForkedWorker()
         self.application = get_wsgi_application()
         self.ready = True
 
+    def build(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], now: float, seed: str) -> Any:
+        """Make FOLDER a node."""
+        self.install()
+        CLOCK.now = now
+        RANDOM.reset(seed)
+        result = self.call(name, (self.folder, *args), kwargs)
+        self.start()
+        self.restart()
+        return result
+
     def reset(self, template: Path, now: float, seed: str) -> None:
         """Begin a new world from a template folder."""
-        from tests.harness import acts
-
-        if self.ready:
-            from django.core.cache import cache
-            from django.db import connections
-
-            connections.close_all()
-            cache.clear()
+        self.install()
+        self.forget()
         for item in list(self.folder.iterdir()) if self.folder.exists() else []:
             shutil.rmtree(item) if item.is_dir() else item.unlink()
         shutil.copytree(template, self.folder, dirs_exist_ok=True)
@@ -174,22 +172,42 @@ class Node:
         random.seed(seed)
         if not self.ready:
             self.start()
+        self.restart()
+
+    def forget(self) -> None:
+        """Drop connections and caches, as a process that ends does."""
+        if not self.ready:
+            return
+        from django.core.cache import cache
+        from django.db import connections
+
+        acts.forget(self.role)
+        connections.close_all()
+        cache.clear()
+
+    def restart(self) -> None:
+        """Begin as a new process would: nothing remembered but the folder."""
+        self.forget()
         from fairwitness.kit import journal
 
-        self.journal = []
+        self.journal.clear()
         journal.record_to(self.journal)
-        acts.forget(self.role)
-        self.beat = acts.make_beat(self.role)
+        self.beat = acts.make_beat(self.role, RANDOM.act)
+
+    def close_files(self) -> None:
+        """Let go of the database, so that its files can be copied."""
+        from django.db import connections
+
+        connections.close_all()
 
     # -- acts
 
     def http(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes, remote: str) -> tuple[int, list[tuple[str, str]], bytes]:
-        import io
-
+        RANDOM.act(f"http {method} {path} {hashlib.sha256(body).hexdigest()} {CLOCK.now}")
         url, _, query = path.partition("?")
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
-            "PATH_INFO": url,
+            "PATH_INFO": unquote_to_bytes(url).decode("latin-1"),
             "QUERY_STRING": query,
             "SERVER_NAME": "node",
             "SERVER_PORT": "80",
@@ -222,8 +240,7 @@ class Node:
         return started[0], started[1], content
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        import importlib
-
+        RANDOM.act(f"call {name} {args} {kwargs} {CLOCK.now}")
         module, _, function = name.rpartition(".")
         return getattr(importlib.import_module(module), function)(*args, **kwargs)
 
@@ -243,18 +260,26 @@ class Node:
             name = path.relative_to(self.folder).as_posix()
             if path.is_file() and not name.startswith(("db.sqlite3", "run/")):
                 files[name] = path.read_bytes()
-        return {"tables": tables, "files": files, "journal": list(self.journal)}
+        return {"tables": tables, "files": files, "journal": [dict(line) for line in self.journal]}
 
     def raw(self) -> dict[str, bytes]:
-        """Every file of the folder byte for byte, the database and its write-ahead log too."""
-        return {p.relative_to(self.folder).as_posix(): p.read_bytes() for p in sorted(self.folder.rglob("*")) if p.is_file()}
+        """Every file of the folder byte for byte, the database and its write-ahead log too, and the journal."""
+        found = {p.relative_to(self.folder).as_posix(): p.read_bytes() for p in sorted(self.folder.rglob("*")) if p.is_file()}
+        return found | {"(journal)": json.dumps(self.journal).encode()}
 
     def handle(self, message: tuple[Any, ...]) -> Any:
         kind, *rest = message
         match kind:
+            case "build":
+                name, args, kwargs, now, seed = rest
+                return self.build(name, args, kwargs, now, seed)
             case "reset":
                 template, now, seed = rest
                 return self.reset(Path(template), now, seed)
+            case "restart":
+                return self.restart()
+            case "close":
+                return self.forget()
             case "http":
                 method, path, headers, body, remote, CLOCK.now = rest
                 return self.http(method, path, headers, body, remote)
@@ -281,11 +306,13 @@ class Node:
             try:
                 result = ("result", self.handle(message))
             except BaseException as error:  # noqa: BLE001 - the driver decides
-                result = ("error", type(error).__name__, str(error), traceback.format_exc())
+                result = ("error", type(error).__name__, getattr(error, "code", ""), str(error), traceback.format_exc())
             self.connection.send_bytes(pickle.dumps(result))
 
 
 if __name__ == "__main__":
     role, folder, descriptor = sys.argv[1:]
     os.environ.setdefault("PYTEST_VERSION", "harness")
+    from tests.harness import acts, unseeded
+
     Node(role, Path(folder), Connection(int(descriptor))).serve()

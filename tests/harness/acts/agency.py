@@ -1,0 +1,202 @@
+"""Officers and their supervisor."""
+
+from pathlib import Path
+from typing import Any
+
+PLACE = (37.8044, -122.2712)
+AGENCY = "us-ca-oakland"
+POLYGON = {
+    "type": "Polygon",
+    "coordinates": [[[-122.40, 37.70], [-122.10, 37.70], [-122.10, 37.90], [-122.40, 37.90], [-122.40, 37.70]]],
+}
+PEOPLE = (("diaz", "Ana Diaz", "officer"), ("okafor", "Chidi Okafor", "supervisor"), ("lee", "Sam Lee", "supervisor"))
+
+
+def build(folder: Path) -> dict[str, Any]:
+    """Make the agency with its people; returns its registration."""
+    from fairwitness.kit import config, database, files, supervise
+
+    files.private_dir(folder)
+    config.write(
+        folder,
+        {
+            "agency": AGENCY,
+            "ori": "CA0010900",
+            "name": "Oakland Police",
+            "state": "CA",
+            "level": "municipal",
+            "federal": False,
+            "vouched": ["the test"],
+            "public_url": "http://agency.test",
+            "collect_seconds": 120,
+            "emergency_collect_seconds": 60,
+            "prove_seconds": 30,
+        },
+    )
+    supervise.setup("agency", folder)
+    database.migrate_at_start()
+    from fairwitness.agency.services import officers, setup
+
+    setup.make_keys(POLYGON)
+    for name, shown, role in PEOPLE:
+        officers.enrol(name, shown, role)
+    return officers.registration()
+
+
+def registration() -> dict[str, Any]:
+    from fairwitness.agency.services import officers
+
+    return officers.registration()
+
+
+def remove_officer(name: str) -> None:
+    from fairwitness.agency.services import officers
+
+    officers.remove(officers.by_name(name))
+
+
+def trust(join: bytes) -> None:
+    from fairwitness.agency.services import setup
+
+    setup.trust(join, accept=True)
+
+
+def request(
+    area: list[str], from_: int, to: int, *, case: str, msg: str, expires: int, approve: bool = True, **more: Any
+) -> tuple[str, str]:
+    """Draft as one officer, approve as another; returns (id, state)."""
+    from fairwitness.agency.models import Case
+    from fairwitness.agency.services import cases, officers, requests
+
+    officer = officers.by_name("diaz")
+    found = Case.objects.filter(number=case).first() or cases.open_case(officer, case, more.pop("offense", "nibrs:220"))
+    more.pop("offense", None)
+    draft = requests.Draft(area=tuple(area), from_=from_, to=to, msg=msg, expires=expires, **{"contact": "Det. Diaz 510-555-0100"} | more)
+    row = requests.draft(officer, found, draft)
+    if approve:
+        row = requests.approve(officers.by_name("okafor"), row)
+    return row.id, row.state
+
+
+def withdraw(request_id: str) -> str:
+    from fairwitness.agency.services import officers, requests
+
+    return requests.withdraw(officers.by_name("diaz"), requests.get(request_id)).state
+
+
+def states() -> dict[str, str]:
+    from fairwitness.agency.models import Request
+
+    return dict(Request.objects.values_list("id", "state"))
+
+
+def responses() -> list[tuple[str, str, str]]:
+    """Return (id, request, state) of each response that was collected."""
+    from fairwitness.agency.models import Response
+
+    return [(r.id, r.request_id or "", r.state) for r in Response.objects.order_by("id")]
+
+
+def collect() -> dict[str, list[str]]:
+    from fairwitness.agency.services import collect as collecting
+    from fairwitness.kit import clock
+
+    done = collecting.run(clock.now())
+    return {name: getattr(done, name) for name in ("collected", "quarantined", "gone", "kept")}
+
+
+def _response(response_id: str) -> Any:
+    from fairwitness.agency.models import Response
+
+    return Response.objects.get(pk=response_id)
+
+
+def _gated(act: Any) -> Any:
+    """Return what the act gives, or None while its custody record is not proven yet."""
+    from fairwitness.agency.errors import NotYetLogged
+    from fairwitness.kit.errors import Refused
+
+    try:
+        return act()
+    except NotYetLogged:
+        return None
+    except Refused as error:
+        if error.code != "custody.unlogged":
+            raise
+        return None
+
+
+def view(response_id: str, clip: str = "clip-01.mp4") -> int | None:
+    """Open a clip; returns how many bytes were read, None while it is not logged."""
+    from fairwitness.agency.services import evidence, officers
+
+    def act() -> int:
+        with evidence.open_clip(officers.by_name("diaz"), _response(response_id), clip, "viewed", "identify the car") as stream:
+            return len(stream.read())
+
+    return _gated(act)
+
+
+def accept(response_id: str) -> str | None:
+    from fairwitness.agency.services import officers, triage
+
+    done = _gated(lambda: triage.accept(officers.by_name("okafor"), _response(response_id), "shows the car"))
+    return done and done.state
+
+
+def decline(response_id: str) -> str | None:
+    from fairwitness.agency.services import officers, triage
+
+    done = _gated(lambda: triage.decline(officers.by_name("okafor"), _response(response_id), "shows nothing of use"))
+    return done and done.state
+
+
+def export(request_id: str, response_ids: list[str], out: str) -> str | None:
+    from fairwitness.agency.services import export as exporting
+    from fairwitness.agency.services import officers, requests
+
+    done = _gated(
+        lambda: exporting.export(
+            officers.by_name("okafor"),
+            requests.get(request_id),
+            response_ids,
+            purpose="for the prosecution",
+            recipient="District Attorney",
+            out=Path(out),
+        )
+    )
+    return done and str(done.path)
+
+
+def custody(response_id: str) -> list[tuple[str, str, bytes, bytes, bytes | None]]:
+    """Return the chain: (action, state, envelope, nonce, proof) each."""
+    from fairwitness.agency.services import custody as chains
+
+    return [
+        (c.action, c.state, bytes(c.envelope), bytes(c.nonce), bytes(c.proof) if c.proof else None)
+        for c in chains.chain(_response(response_id))
+    ]
+
+
+def report(day: str) -> dict[str, Any]:
+    from fairwitness.agency.services import reconcile
+
+    found = reconcile.day_report(day)
+    return {"ok": getattr(found, "ok", None), "text": str(found)}
+
+
+def lose(response_id: str) -> None:
+    """An agency that makes a response disappear: every row and file of it, as if it had never come."""
+    from django.db import connection
+
+    from fairwitness.agency.services import node
+
+    node.remove_folder(node.evidence_folder(response_id))
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA foreign_keys=OFF")
+        for table in connection.introspection.table_names(cursor):
+            columns = [c.name for c in connection.introspection.get_table_description(cursor, table)]
+            for column in ("response_id", "about"):
+                if column in columns:
+                    cursor.execute(f'DELETE FROM "{table}" WHERE "{column}" = %s', [response_id])
+        cursor.execute('DELETE FROM "agency_response" WHERE id = %s', [response_id])

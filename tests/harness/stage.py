@@ -1,0 +1,144 @@
+"""What every world starts from, built once per run: witnesses, a hub, an agency with people, and homes that joined.
+
+Each node's folder is kept as a template; `Stage.world` puts copies in place, so that worlds that differ in nothing are equal
+byte for byte. Cameras, choices and answers are not part of the templates.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h3
+
+from fairwitness.witness import app, services
+from tests.harness.net import Net, scratch
+from tests.harness.world import World
+
+START = 1_800_000_000 - 1_800_000_000 % 86_400 + 9 * 3600  # 09:00 UTC of a day in January 2027
+CENTRE = (37.8044, -122.2712)
+HOMES = ("home-a", "home-b", "home-c", "home-d")
+JOINED = ("home-a", "home-b", "home-c")
+WITNESSES = ("press", "clinic", "library")
+WINDOW = (START - 7200, START - 3600)
+MESSAGE = (
+    "Two people broke the rear window of a bakery near 5th and Main and carried off a cash drawer. "
+    "Look for a red hatchback with a roof rack heading north."
+)
+
+
+def area(size: int = 7, shift: int = 0) -> list[str]:
+    """An area of `size` connected cells around the centre, moved by `shift` cells."""
+    middle = h3.latlng_to_cell(*CENTRE, 9)
+    for _ in range(shift):
+        middle = sorted(h3.grid_ring(middle, 3))[0]
+    return sorted([middle, *sorted(h3.grid_ring(middle, 1))][:size] if size <= 7 else h3.grid_disk(middle, 2)[:size])
+
+
+class Stage:
+    """The templates, the network, and the witnesses in this process."""
+
+    def __init__(self, homes: Iterable[str] = HOMES) -> None:
+        self.folder = scratch()
+        self.net = Net(self.folder)
+        self.net.now = START - 420
+        self.templates: dict[str, Path] = {}
+        self.home_names = tuple(homes)
+        self.footage = self._film()
+        self.witness_folders: dict[str, Path] = {}
+        self.facts: dict[str, Any] = {}
+        self.witnesses_down: set[str] = set()
+        self.serial = 0
+        self._build()
+
+    # -- building
+
+    def _film(self) -> Path:
+        from fairwitness.demo.footage import make_clip
+
+        folder = self.folder / "footage"
+        folder.mkdir()
+        path = folder / "20270115_071500.mp4"
+        make_clip(path, seed=7, seconds=1.0, start=WINDOW[0] + 900, width=160, height=96, fps=10, audio=False)
+        os.utime(path, (WINDOW[0] + 1000, WINDOW[0] + 1000))
+        return folder
+
+    def _witnesses(self) -> list[tuple[str, str, str]]:
+        listed = []
+        for name in WITNESSES:
+            folder = self.folder / "witnesses" / name
+            folder.mkdir(parents=True, mode=0o700)
+            vkey = services.init(folder, f"{name}.example", seed=(name.encode() * 32)[:32])
+            self.witness_folders[name] = folder
+            listed.append((f"{name}.example", f"http://{name}.test", vkey))
+            self._serve(name)
+        return listed
+
+    def _serve(self, name: str) -> None:
+        answer = app.make_app(self.witness_folders[name], lambda: int(self.net.now))
+        self.net.wsgi(f"{name}.test", answer, lambda name=name: name not in self.witnesses_down)
+
+    def _build(self) -> None:
+        net = self.net
+        listed = self._witnesses()
+        roles = {"hub": "hub", "agency": "agency"} | dict.fromkeys(self.home_names, "home")
+        for name, role in roles.items():
+            net.node(name, role)
+        net.active = set(roles)
+        hub, agency = net.nodes["hub"], net.nodes["agency"]
+        with ThreadPoolExecutor(len(roles)) as pool:
+            first = pool.submit(hub.build, listed, seed="stage/hub")
+            second = pool.submit(agency.build, seed="stage/agency")
+            others = [pool.submit(net.nodes[name].build, name, seed=f"stage/{name}") for name in self.home_names]
+            made, registration = first.result(), second.result()
+            for other in others:
+                other.result()
+        for origin, vkey in made["logs"]:
+            for folder in self.witness_folders.values():
+                services.trust(folder, origin, vkey)
+        net.active = {"hub"}
+        hub.act("register", registration)
+        net.until(net.now + 120)
+        join = hub.ask("http", "GET", "/join.json", [("Host", "hub.test")], b"", "10.9.9.9", net.now)[2]
+        net.active = {"hub", "agency"}
+        agency.act("trust", join)
+        codes = hub.act("invites", len(self.home_names))
+        for name, code in zip(self.home_names, codes, strict=True):
+            if name in JOINED:
+                net.active.add(name)
+                net.nodes[name].act("join", join, code)
+                net.nodes[name].ask("restart")
+        net.until(START)
+        self.facts = {"join": join, "invites": dict(zip(self.home_names, codes, strict=True)), "logs": made["logs"]}
+        for name in roles:
+            self.keep(name)
+        for name, folder in self.witness_folders.items():
+            shutil.copytree(folder, self.folder / "templates" / f"witness-{name}")
+
+    def keep(self, name: str) -> None:
+        """Make the node's present folder its template."""
+        self.net.nodes[name].ask("close")
+        target = self.folder / "templates" / name
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(self.net.nodes[name].folder, target)
+        self.templates[name] = target
+
+    # -- worlds
+
+    def world(self, homes: Iterable[str] = JOINED, *, seed: str = "w") -> World:
+        """Begin a world at START with these homes; the one before is over."""
+        for name, folder in self.witness_folders.items():
+            shutil.rmtree(folder)
+            shutil.copytree(self.folder / "templates" / f"witness-{name}", folder)
+            self._serve(name)
+        self.witnesses_down = set()
+        names = ["hub", "agency", *homes]
+        self.net.reset({name: self.templates[name] for name in names}, now=START, seed=seed)
+        return World(self)
+
+    def close(self) -> None:
+        """End every process and forget everything."""
+        self.net.close()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,95 @@
+"""One world: acts by name, time, and what each actor has seen of it."""
+
+from typing import TYPE_CHECKING, Any
+
+from tests.harness import checks, views
+from tests.harness.net import NodeError, Remote
+
+if TYPE_CHECKING:
+    from tests.harness.stage import Stage
+
+
+class World:
+    """Between `Stage.world` and the next one."""
+
+    def __init__(self, stage: "Stage") -> None:
+        self.stage, self.net = stage, stage.net
+        self.published: list[str] = []
+        self.records = checks.Records()
+
+    # -- nodes
+
+    @property
+    def hub(self) -> Remote:
+        return self.net.nodes["hub"]
+
+    @property
+    def agency(self) -> Remote:
+        return self.net.nodes["agency"]
+
+    def home(self, name: str) -> Remote:
+        return self.net.nodes[name]
+
+    @property
+    def homes(self) -> list[str]:
+        return sorted(name for name in self.net.active if name not in ("hub", "agency"))
+
+    # -- acts
+
+    def wait(self, seconds: float, *, check: bool = False) -> None:
+        """Let time pass."""
+        self.net.until(self.net.now + seconds, after_step=(lambda: None) if not check else self.check)
+
+    def request(self, *, shift: int = 0, case: str = "24-001", approve: bool = True, days: float = 3, **more: Any) -> str:
+        """Two officers ask, a moderator agrees; published a tick later."""
+        from tests.harness.stage import MESSAGE, WINDOW, area
+
+        asked = {"case": case, "msg": MESSAGE, "expires": int(self.net.now + days * 86_400)} | more
+        request_id, _ = self.agency.act("request", area(shift=shift), *WINDOW, **asked)
+        if approve:
+            self.hub.act("approve", request_id)
+        self.published.append(request_id)
+        return request_id
+
+    def place(self, name: str, lat: float, lon: float, *, camera: str = "Porch", footage: bool = True) -> None:
+        """Give a home a camera, with the stage's footage or none, and look through it once."""
+        self.home(name).act("camera", camera, lat, lon, str(self.stage.footage) if footage else "")
+        self.home(name).act("scan")
+
+    def until(self, condition: Any, *, every: float = 30, limit: float = 1800) -> Any:
+        """Let time pass until `condition()` gives something."""
+        end = self.net.now + limit
+        while not (found := condition()):
+            if self.net.now >= end:
+                raise AssertionError(f"nothing came in {limit} seconds of virtual time")
+            self.wait(every)
+        return found
+
+    def restart(self, name: str) -> None:
+        """The node's processes end and start again."""
+        self.net.nodes[name].ask("restart")
+
+    # -- views
+
+    def check(self) -> None:
+        """Look at the whole world."""
+        checks.check_world(self)
+
+    def agency_view(self) -> views.View:
+        """All that the agency's people and machines can see."""
+        return views.agency(self)
+
+    def hub_view(self) -> views.View:
+        """All that the hub can see."""
+        return views.hub(self)
+
+    def mirror_view(self) -> views.View:
+        """All that a mirror of the hub's static files can see, if homes fetch there."""
+        return views.mirror(self)
+
+    def provider_view(self) -> views.View:
+        """All that companies that carry notifications can see."""
+        return views.provider(self)
+
+
+__all__ = ["NodeError", "World"]
