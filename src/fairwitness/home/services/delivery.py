@@ -134,7 +134,8 @@ def _seal_step(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolRes
 
 def _seal_clips(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolResult:
     chosen = list(answer.clips.select_related("recording"))
-    cuts = tuple(Cut(_keep_original(clip), clip.cut_start, clip.cut_end, clip.mute) for clip in chosen)
+    # No lead: what the owner trimmed away must not leave, so a cut between key frames is transcoded rather than copied.
+    cuts = tuple(Cut(_keep_original(clip), clip.cut_start, clip.cut_end, clip.mute, lead=0.0) for clip in chosen)
     if not cuts:
         return _seal_small(answer, name, _manifest(answer, key, (), chosen, now))
     job = Job(cuts, (matching.document(answer.request).key,), sharing.spool_folder() / name)
