@@ -36,7 +36,7 @@ def objects():
 
 
 @pytest.fixture(autouse=True)
-def _node(db):
+def node(db):
     """Have the role set its node up, where it says how."""
     prepare = getattr(own_module(), "prepare", None)
     if prepare is not None:

@@ -13,15 +13,16 @@ from fairwitness_core.wire.errors import ProtocolError
 from ninja import Path as InPath
 
 from fairwitness.hub import operations
-from fairwitness.hub.errors import RulesRefused, unknown_upload
+from fairwitness.hub.errors import HubState, RulesRefused, unknown_upload
 from fairwitness.hub.models import Agency, Request
 from fairwitness.hub.services import agencies, calls, health, inbox, moderation, tokens, uploads
 from fairwitness.hub.services import requests as own
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.accounts import services as accounts
-from fairwitness.kit.api import StrictSchema, body_chunks, make_api, read_body
+from fairwitness.kit.api import StrictSchema, body_chunks, error_response, make_api, read_body
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.logstore import LogError
 
 MAX_CALL = 1 << 20
 MAX_STATEMENT = 1 << 14
@@ -38,6 +39,12 @@ def _rules_refused(_request: HttpRequest, error: Exception) -> HttpResponse:
     details = [{"rule": d.rule, "code": d.rule, "message": d.message, "hint": d.hint} for d in error.details]
     body = {"error": {"code": error.code, "message": error.message, "hint": error.hint, "details": details}}
     return JsonResponse(body, status=error.status)
+
+
+@api.exception_handler(HubState)
+@api.exception_handler(LogError)
+def _not_ready(_request: HttpRequest, _error: Exception) -> HttpResponse:
+    return error_response(503, "hub.not_ready", "The hub is starting or being repaired.", "Try again in a moment.")
 
 
 # ---------------------------------------------------------------- agencies
@@ -155,11 +162,10 @@ def issue_tokens(request: HttpRequest, payload: TokenRequest) -> dict[str, Any]:
 
 
 @api.get("/healthz", auth=gate.Anyone("sizes of public logs"))
-def healthz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - ninja passes it
-    """Say how the hub is."""
+def healthz(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - ninja passes it
+    """Say how the hub is; `ok` is what a monitor reads."""
     found = health.look()
-    body = {"ok": found.ok, "state": found.state, "public": found.public, "sealed": found.sealed, "tick": found.tick}
-    return JsonResponse(body, status=200 if found.ok else 503)
+    return {"ok": found.ok, "state": found.state, "public": found.public, "sealed": found.sealed, "tick": found.tick}
 
 
 # ---------------------------------------------------------------- moderators and administrators

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fairwitness.hub.errors import HubState
 from fairwitness.hub.models import Mark, PendingEntry, Tick
 from fairwitness.hub.services import ledger
 from fairwitness.kit.logstore import LogError
@@ -34,5 +35,5 @@ def look() -> Health:
 def _size(log: str) -> int:
     try:
         return ledger.reader(log).size
-    except LogError:
+    except (LogError, HubState):
         return 0
