@@ -356,6 +356,21 @@ def test_statuses_wait_for_a_hub_that_is_away(world, inline):
     assert status.send(clock.now()) == 0
 
 
+def test_a_status_that_the_hub_refuses_holds_up_no_other(world, inline):
+    request = world.published()
+    first, second = world.collected(request, Owner(1, [world.clip]), Owner(2, [world.clip]))
+    honest = world.hub.op_status_put
+
+    def forgets_the_first(body):
+        names = [dsse.Envelope.parse(dsse.unb64(text, "envelope")).payload.decode() for text in body["envelopes"]]
+        return world.hub.no(404, "upload.unknown") if any(first.id in name for name in names) else honest(body)
+
+    world.hub.op_status_put = forgets_the_first
+    assert status.send(clock.now()) == 1
+    assert [s["response_id"] for s in world.hub.statuses] == [second.id]
+    assert not Status.objects.filter(sent_at=None).exists()
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=0, max_size=3000))
 def test_no_bytes_break_the_intake(data):

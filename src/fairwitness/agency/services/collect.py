@@ -289,6 +289,9 @@ def _clear_leftovers() -> None:
     for entry in node.settings().folder("keys", "responses").glob("*.key"):
         if not Response.objects.filter(pk=entry.stem).exists():
             node.shred(entry)
+    for folder in node.settings().folder("keys").iterdir():
+        for entry in folder.glob(f".*{node.DOOMED}") if folder.is_dir() else ():
+            node.shred(entry)
 
 
 def _forget_spool(listed: set[str]) -> None:

@@ -216,6 +216,8 @@ def _write(row: Export, responses: Sequence[Response], links: Mapping[str, Custo
     root = _partial(target)
     if target.exists() and not root.exists():
         return  # it was written, and the process died before it could say so
+    for spare in root.rglob(".*.tmp"):
+        spare.unlink()  # of a write that was cut off: the bag holds what it lists and nothing else
     for response in responses:
         files.private_dir(root / layout.BAG / "data" / response.id)
         files.write_atomic(root / layout.sealed_path(response.id), _sealed_json(response))

@@ -24,7 +24,7 @@ def lock_key(response: Response) -> None:
     if open_key.exists():
         wrapped = seal.seal_bytes(node.get_secret(open_key), [seal.recipient_of(node.hold_identity())])
         files.write_atomic(node.hold_file(response.id), wrapped)
-        node.shred(open_key)
+    node.shred(open_key)
 
 
 def place(officer: Officer, response: Response, kind: str, reference: str, purpose: str) -> Hold:
@@ -44,7 +44,7 @@ def place(officer: Officer, response: Response, kind: str, reference: str, purpo
         return before
     found = evidence.touch(officer, response, "held", f"{kind} {reference}: {purpose}"[:300])
     if response.state == "declined":
-        _give_back(response)
+        give_back(response)
     return _placed(found, officer, kind, reference)
 
 
@@ -61,11 +61,12 @@ def lift(officer: Officer, held: Hold, purpose: str) -> Hold:
     return _lifted(found, held)
 
 
-def _give_back(response: Response) -> None:
+def give_back(response: Response) -> None:
+    """Move a response's key from under the hold key. Harmless to repeat; nothing happens where it is not there."""
     path = node.hold_file(response.id)
     if path.exists():
         node.put_secret(node.key_file("responses", response.id), seal.open_bytes(files.read_secret(path), [node.hold_identity()]))
-        node.shred(path)
+    node.shred(path)
 
 
 @database.durable

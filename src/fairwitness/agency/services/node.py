@@ -19,6 +19,8 @@ from fairwitness.kit import config, files, secrets_store
 from fairwitness.kit.errors import Refused
 
 JOIN = "join.json"
+DOOMED = ".doomed"
+"""Ends the name of a file whose shredding was cut off; the next round of the collector goes on with it."""
 _SHRED = 1 << 20
 
 
@@ -85,13 +87,21 @@ def hold_identity() -> str:
 
 
 def shred(path: Path) -> None:
-    """Overwrite and remove a file, durably; nothing happens where there is none.
+    """Overwrite and remove a file, durably; nothing happens where there is none. Harmless to repeat after a crash.
 
-    A disk that keeps old blocks (an SSD, a snapshot) may still hold them: that is why only small wrapped keys rely on this
-    and the evidence itself is useless without them.
+    The name goes first, so that no crash leaves spoilt bytes under it; what interrupted writes of it left goes too. A disk that keeps old blocks (an SSD, a snapshot) may
+    still hold them: that is why only small wrapped keys rely on this and the evidence itself is useless without them.
     """
-    if not path.is_file():
-        return
+    doomed = path.with_name(f".{path.name}{DOOMED}")
+    if path.is_file():
+        path.replace(doomed)
+        files.sync_folder(path.parent)
+    for found in (doomed, *files.spares_of(path)):
+        if found.is_file():
+            _overwrite(found)
+
+
+def _overwrite(path: Path) -> None:
     with path.open("r+b", buffering=0) as stream:
         left = path.stat().st_size
         while left > 0:

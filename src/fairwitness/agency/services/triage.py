@@ -41,6 +41,8 @@ def _decide(officer: Officer, response: Response, event: str, action: str, purpo
     states.advance(states.EVIDENCE, response.state, event)
     if event == "decline":
         hold.lock_key(response)
+    else:
+        hold.give_back(response)  # a decline that was cut off before it was done may have moved the key
     _apply(found, event)
     response.refresh_from_db()
     return response
