@@ -4,11 +4,13 @@ An error is `{"error": {"code", "message", "hint"}}`: a stable code for programs
 rule.
 """
 
+import errno
 import json
 from collections.abc import Iterator
 from http import HTTPStatus
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from fairwitness_core.wire.errors import ProtocolError
 from ninja import NinjaAPI, Schema
@@ -16,6 +18,8 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import ConfigDict
 
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.files import DiskFull
+from fairwitness.kit.journal import Event, error_code, log, place_of
 
 __all__ = [
     "Refused",
@@ -61,7 +65,17 @@ def response_to(error: Exception) -> HttpResponse | None:
             return error_response(error.status_code, "input.unreadable", "The request could not be read.")
         case Http404():
             return error_response(404, "not_found", "There is nothing here.")
+        case OSError() | OperationalError():
+            return _storage(error)
     return None
+
+
+def _storage(error: Exception) -> HttpResponse:
+    """Answer a failing disk: the caller may not know what was kept, so every act can be asked for again."""
+    log(Event.DEFECT, where=place_of(error), error=error_code(error))
+    if isinstance(error, DiskFull) or getattr(error, "errno", 0) == errno.ENOSPC or "disk is full" in str(error):
+        return error_response(507, "storage.full", "This node has no space left.", "Try the same again later.")
+    return error_response(503, "storage.failed", "This node's storage did not answer.", "Try the same again later.")
 
 
 def make_api(role: str, *, version: str = "1") -> NinjaAPI:
@@ -74,7 +88,7 @@ def make_api(role: str, *, version: str = "1") -> NinjaAPI:
             raise error
         return found
 
-    for kind in (Refused, ProtocolError, ValidationError, RequestDataTooBig, HttpError, Http404):
+    for kind in (Refused, ProtocolError, ValidationError, RequestDataTooBig, HttpError, Http404, OSError, OperationalError):
         api.add_exception_handler(kind, answer)  # type: ignore[arg-type]  # ninja types the handler by its one class
     return api
 

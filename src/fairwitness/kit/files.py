@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 PRIVATE_FILE = 0o600
+_SPARE = len("0123456789ab.tmp")  # what follows a file's name in the name of a spare
 PRIVATE_FOLDER = 0o700
 
 
@@ -74,6 +75,12 @@ def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
             spare.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def spares_of(path: Path) -> list[Path]:
+    """Return what interrupted `write_atomic` calls left beside the file `path`; only while nobody else writes it."""
+    start = f".{path.name}."
+    return sorted(p for p in path.parent.glob(".*.tmp") if p.name.startswith(start) and len(p.name) == len(start) + _SPARE)
 
 
 def append_durable(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> int:
