@@ -40,12 +40,13 @@ def place(officer: Officer, response: Response, kind: str, reference: str, purpo
     if response.state == "destroyed":
         raise Refused(410, "evidence.destroyed", "This response is destroyed; there is nothing left to hold.")
     before = Hold.objects.filter(response=response, kind=kind, reference=reference, lifted_at=None).first()
-    if before is not None:
-        return before
-    found = evidence.touch(officer, response, "held", f"{kind} {reference}: {purpose}"[:300])
-    if response.state == "declined":
-        give_back(response)
-    return _placed(found, officer, kind, reference)
+    if before is None:
+        found = evidence.touch(officer, response, "held", f"{kind} {reference}: {purpose}"[:300])
+        before = _placed(found, officer, kind, reference)
+        response.refresh_from_db()
+    if response.state == "held":
+        give_back(response)  # after the rows, also when it is asked again: a declined one's key never lies open
+    return before
 
 
 def lift(officer: Officer, held: Hold, purpose: str) -> Hold:
