@@ -7,7 +7,7 @@ new heads cosigned, and serves what witnesses have seen. A step can be taken aga
 from collections import deque
 from collections.abc import Sequence
 
-from django.db import close_old_connections, transaction
+from django.db import DatabaseError, close_old_connections, transaction
 from fairwitness_core.model.directory import DIRECTORY_TYPES, Directory
 from fairwitness_core.model.feed import Line
 from fairwitness_core.model.request import Request as RequestDocument
@@ -69,7 +69,8 @@ class Sequencer:
             log(Event.LOG_REFUSED, code="log.forked")
             self._compared = False
             state = "forked"
-        except (LogError, OSError):
+        except Exception:
+            # A database that failed after an append knows less than the log: opening anew brings it up before the next batch.
             self.close()
             raise
         self._say(state)
@@ -236,7 +237,7 @@ def main() -> None:
                 state = writer.step()
                 failures = 0
                 pause = _PAUSE if state == "ok" else 1.0
-            except (LogError, LogWriteError, HubState, OSError, ProtocolError) as error:
+            except (LogError, LogWriteError, HubState, OSError, DatabaseError, ProtocolError) as error:
                 failures += 1
                 pause = min(2.0**failures, 30.0)
                 log(Event.DEFECT, where="sequencer", error=error_code(error))
