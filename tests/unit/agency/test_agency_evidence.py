@@ -251,6 +251,35 @@ def test_a_logged_demand_releases_a_declined_response_and_lifting_it_locks_it_ag
     assert Hold.objects.get().lifted_at
 
 
+def test_a_hold_placed_before_the_decline_keeps_it_and_can_be_lifted(one):
+    world, _, response = one
+    held = hold.place(world.sam, response, "legal_hold", "Order 7", "the court asks for it")
+    triage.decline(world.ana, response, "it shows another street")
+    assert triage.destroy_due(world.step(31 * DAY)) == 0
+    with pytest.raises(Refused, match=r"evidence\.state"):
+        evidence.use_in_case(world.sam, response, case="26-9", purpose=PURPOSE, recipient="Theft desk")
+    hold.lift(world.sam, held, "the order ended")
+    assert triage.destroy_due(clock.now()) == 1
+
+
+def test_a_scrub_that_failed_is_made_up_for(one, monkeypatch):
+    world, _, response = one
+    triage.decline(world.ana, response, "it shows another street")
+    world.step(30 * DAY)
+    scrubs = []
+
+    def locked():
+        raise OSError("database is locked")
+
+    monkeypatch.setattr(triage.database, "scrub", locked)
+    with pytest.raises(OSError, match="locked"):
+        triage.destroy_due(clock.now())
+    monkeypatch.setattr(triage.database, "scrub", lambda: scrubs.append(1))
+    assert triage.destroy_due(clock.now()) == 0
+    triage.destroy_due(clock.now())
+    assert scrubs == [1]
+
+
 def test_declined_is_destroyed_after_thirty_days_and_not_before(one):
     world, _, response = one
     triage.decline(world.ana, response, "it shows another street")

@@ -161,6 +161,9 @@ def use_in_case(officer: Officer, response: Response, *, case: str, purpose: str
     forbidden-purpose rules; it is logged first; and the owner's status says so, unless `sealed_by` names a court's order.
     """
     officers.need(officer, "supervisor")
+    response.refresh_from_db()
+    if response.state not in _READABLE:
+        raise Refused(409, "evidence.state", f"This response is {response.state}; it serves no other case.")
     check_purpose(purpose, other=True, case=case)
     _name(recipient)
     words = f"for case {case}: {purpose}" + (f" (sealed by {sealed_by})" if sealed_by else "")
@@ -222,7 +225,7 @@ def touch_key(officer: Officer, response: Response, act: Act) -> str:
 def _may(officer: Officer, response: Response, action: str, target: str) -> None:
     """Refuse what this officer may not do to a response in this state."""
     officers.need(officer, *_STAFF)
-    if response.state in ("declined", "destroyed") and action not in ("held", "declined"):
+    if response.state in ("declined", "destroyed") and action not in ("held", "declined", "released"):
         raise Refused(
             410,
             f"evidence.{response.state}",

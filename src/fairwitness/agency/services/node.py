@@ -89,8 +89,9 @@ def hold_identity() -> str:
 def shred(path: Path) -> None:
     """Overwrite and remove a file, durably; nothing happens where there is none. Harmless to repeat after a crash.
 
-    The name goes first, so that no crash leaves spoilt bytes under it; what interrupted writes of it left goes too. A disk that keeps old blocks (an SSD, a snapshot) may
-    still hold them: that is why only small wrapped keys rely on this and the evidence itself is useless without them.
+    The name goes first, so that no crash leaves spoilt bytes under it; what interrupted writes of it left goes too. A disk that
+    keeps old blocks (an SSD, a snapshot) may still hold them: that is why only small wrapped keys rely on this and the evidence
+    itself is useless without them.
     """
     doomed = path.with_name(f".{path.name}{DOOMED}")
     if path.is_file():

@@ -14,7 +14,7 @@ from fairwitness_core.crypto.sign import PublicKey, SigningKey
 from fairwitness_core.model.agency import AgencyKey
 
 from fairwitness.agency.errors import missing
-from fairwitness.agency.models import Officer
+from fairwitness.agency.models import Mark, Officer
 from fairwitness.agency.services import node
 from fairwitness.kit import clock, files
 from fairwitness.kit.accounts import services as accounts
@@ -23,6 +23,7 @@ from fairwitness.kit.errors import Refused
 
 KEY_LIFE_S = 3 * 365 * 86400
 SIGNERS = ("officer", "supervisor")
+_KEY_MADE = "agency_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def registration() -> dict[str, Any]:
     """Return what a hub's administrator adds this agency by: who it is, its area, and every current key."""
     settings, agency = node.settings(), node.agency_id()
     geometry = json.loads((node.join_path().with_name("jurisdiction.json")).read_text("utf-8"))
-    keys = [_key(node.agency_key().public, "agency", node.key_file("agency", "agency").stat().st_mtime_ns // 10**9)]
+    made, _ = Mark.objects.get_or_create(name=_KEY_MADE, defaults={"value": clock.now()})
+    keys = [_key(node.agency_key().public, "agency", made.value)]
     keys += [
         _key(public_key(officer), "officer", officer.created_at)
         for officer in Officer.objects.filter(removed_at=None, user__role__in=SIGNERS)

@@ -4,13 +4,14 @@ from django.db import transaction
 from fairwitness_core.rules import retention, states
 
 from fairwitness.agency.errors import NotYetLogged, missing
-from fairwitness.agency.models import Hold, Notice, Officer, Response, Touch
+from fairwitness.agency.models import Hold, Mark, Notice, Officer, Response, Touch
 from fairwitness.agency.services import custody, evidence, hold, node, officers, status
 from fairwitness.kit import clock, database
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
 
 _DECIDERS = ("officer", "supervisor", "technician")
+_SCRUB = "scrub"
 _PATIENCE_S = 86400  # how long a destruction that is due waits for a hub that does not log it
 
 
@@ -108,8 +109,10 @@ def destroy_due(now: int) -> int:
                 continue
         destroy(response, now)
         count += 1
+    if Mark.objects.filter(name=_SCRUB).exists():
+        database.scrub()  # raises while others hold the database: the mark stays and the next beat does it
+        Mark.objects.filter(name=_SCRUB).delete()
     if count:
-        database.scrub()
         log(Event.EVIDENCE_DESTROYED, count=count)
     return count
 
@@ -125,6 +128,7 @@ def destroy(response: Response, now: int) -> None:
 
 @database.durable
 def _forget(response: Response, now: int) -> None:
+    Mark.objects.update_or_create(name=_SCRUB, defaults={"value": now})
     response.clips.all().delete()
     response.state = states.advance(states.EVIDENCE, "declined", "destroy")
     response.destroyed_at = now
