@@ -398,7 +398,8 @@ class Life:
 
     A step may be taken again with the same arguments until it answers. `expected` tells whether an error is one that a role
     may answer with. `check(told)` looks at the whole world when the life is over. `begin` sets a
-    fresh process up as the role, knowing what was told before; `crashed(told)` looks at what stands on the disk right after a kill.
+    fresh process up as the role, knowing what was told before; `crashed(told)` looks at what
+    stands on the disk right after a kill. `instead`: what people do after it, having changed their minds; `check` is told `mind`.
     """
 
     restore: Callable[[], object]
@@ -409,6 +410,7 @@ class Life:
     crashed: Callable[[dict[str, Any]], object] = lambda told: None
     serve: Serve | None = None
     tries: int = 4
+    instead: Sequence[tuple[str, Callable[[], Any]]] | None = None
 
 
 def sweep(life: Life, hows: Sequence[str], *, most: int = 10_000, deep: bool = False) -> list[str]:
@@ -444,7 +446,11 @@ def _whole(life: Life, line: Line, told: dict[str, Any], *, after_crash: bool = 
     life.begin(line, told)
     if after_crash:
         life.crashed(told)
-    for name, step in life.steps:
+    steps = life.steps
+    if after_crash and life.instead is not None and not any(name in told for name, _ in steps):
+        steps = life.instead
+        told["mind"] = "changed"
+    for name, step in steps:
         if name in told:
             continue
         for left in reversed(range(life.tries)):

@@ -23,6 +23,8 @@ HOMES = ("home-a", "home-b", "home-c", "home-d")
 JOINED = ("home-a", "home-b", "home-c")
 WITNESSES = ("press", "clinic", "library")
 WINDOW = (START - 7200, START - 3600)
+CANARY_CAMERA = "CANARYCAM-77310"
+CANARY_PLACE = (37.8057, -122.2688)  # what the recording itself says; four digits is all that its tag holds
 MESSAGE = (
     "Two people broke the rear window of a bakery near 5th and Main and carried off a cash drawer. "
     "Look for a red hatchback with a roof rack heading north."
@@ -43,7 +45,7 @@ class Stage:
     def __init__(self, homes: Iterable[str] = HOMES) -> None:
         self.folder = scratch()
         self.net = Net(self.folder)
-        self.net.now = START - 420
+        self.net.now = START - 360
         self.templates: dict[str, Path] = {}
         self.home_names = tuple(homes)
         self.footage = self._film()
@@ -61,7 +63,10 @@ class Stage:
         folder = self.folder / "footage"
         folder.mkdir()
         path = folder / "20270115_071500.mp4"
-        make_clip(path, seed=7, seconds=1.0, start=WINDOW[0] + 900, width=160, height=96, fps=10, audio=False)
+        make_clip(
+            path, seed=7, seconds=1.0, start=WINDOW[0] + 900, width=160, height=96, fps=10, audio=False,
+            camera=CANARY_CAMERA, place=CANARY_PLACE,
+        )
         os.utime(path, (WINDOW[0] + 1000, WINDOW[0] + 1000))
         return folder
 
@@ -110,6 +115,8 @@ class Stage:
                 net.active.add(name)
                 net.nodes[name].act("join", join, code)
                 net.nodes[name].ask("restart")
+                if net.nodes[name].act("fetch_tokens") != 8:
+                    raise AssertionError(f"{name} got no tokens")
         net.until(START)
         self.facts = {"join": join, "invites": dict(zip(self.home_names, codes, strict=True)), "logs": made["logs"]}
         for name in roles:

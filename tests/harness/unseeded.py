@@ -7,6 +7,7 @@ libraries draw inside native code. Each of their calls that this project makes s
     seal.new_identity             an X25519 key                   drawn from the seeded stream instead
     seal.seal_stream, seal_bytes  file key, ephemeral share,      the first ciphertext of (plaintext, recipients) is kept
                                   nonce (pyrage)                  for the whole run and replayed
+    tokens.blind_batch            the blinding factors (voprf)    a process keeps its first batch for (nonces, hub, key)
     tokens.evaluate               the DLEQ proof's nonce (voprf)  the first answer to (key, request) is kept and replayed
     worker.pass_to_spool          seals in a child process        the first ciphertext of (cuts, recipients, manifest)
     agency's intake worker        re-seals in a child process     the same code in a fork, where the calls above replay
@@ -27,6 +28,7 @@ CALLS = (
     "fairwitness_core.crypto.seal.new_identity",
     "fairwitness_core.crypto.seal.seal_stream",
     "fairwitness_core.crypto.seal.seal_bytes",
+    "fairwitness_core.crypto.tokens.blind_batch",
     "fairwitness_core.crypto.tokens.evaluate",
     "fairwitness.kit.video.worker.pass_to_spool",
 )
@@ -84,6 +86,8 @@ class Replay:
         from fairwitness_core.crypto import seal, tokens
 
         seal_stream, seal_bytes, evaluate = seal.seal_stream, seal.seal_bytes, tokens.evaluate
+        batches: dict[tuple[Any, ...], Any] = {}
+        blind_batch = tokens.blind_batch
 
         def new_identity() -> tuple[str, str]:
             secret = _bech32("age-secret-key-", core_random.token_bytes(32)).upper()
@@ -110,8 +114,14 @@ class Replay:
         def evaluated(key: Any, request: bytes) -> bytes:
             return self.once(("evaluate", key.key_id, request), lambda: evaluate(key, request))
 
+        def blinded(nonces: Any, digest: bytes, issuer_pk: bytes) -> Any:
+            key = (tuple(nonces), digest, issuer_pk)
+            if key not in batches:
+                batches[key] = blind_batch(nonces, digest, issuer_pk)
+            return batches[key]
+
         seal.new_identity, seal.seal_stream, seal.seal_bytes = new_identity, stream, small
-        tokens.evaluate = evaluated
+        tokens.blind_batch, tokens.evaluate = blinded, evaluated
         worker.pass_to_spool = self.spools(worker.pass_to_spool)
 
     def spools(self, original: Any) -> Any:

@@ -200,3 +200,22 @@ def lose(response_id: str) -> None:
                 if column in columns:
                     cursor.execute(f'DELETE FROM "{table}" WHERE "{column}" = %s', [response_id])
         cursor.execute('DELETE FROM "agency_response" WHERE id = %s', [response_id])
+
+
+def opened(response_id: str) -> tuple[bytes, list[bytes]] | None:
+    """Open the manifest and every clip, each logged first; None while one is not."""
+    from fairwitness.agency.services import evidence, officers
+
+    officer, response = officers.by_name("diaz"), _response(response_id)
+    manifest = _gated(lambda: evidence.read_manifest(officer, response, "read the owner's words"))
+    clips = []
+    for clip in response.clips.all():
+
+        def act(name: str = clip.name) -> bytes:
+            with evidence.open_clip(officer, response, name, "viewed", "look for the car") as stream:
+                return bytes(stream.read())
+
+        clips.append(_gated(act))
+    if manifest is None or None in clips:
+        return None
+    return manifest.encode(), clips

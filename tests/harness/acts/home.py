@@ -180,3 +180,12 @@ def digest_at(minute: int) -> None:
     from fairwitness.home.services import notifier
 
     notifier.set_digest_minute(minute)
+
+
+def fetch_tokens() -> int:
+    """Take the token slot now."""
+    from fairwitness.home.services import tokens as kept
+    from fairwitness.kit import clock
+
+    kept.fetch_due(clock.now())
+    return kept.available()

@@ -5,7 +5,7 @@ requests and their voluntary answers, nothing else.
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.harness import owners, views
@@ -27,6 +27,7 @@ _DRAWN = {
     "deadline": None,
     "derandomize": True,
     "database": None,
+    "phases": [Phase.explicit, Phase.generate],  # a world takes seconds: the first difference says enough
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 
