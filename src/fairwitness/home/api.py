@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from fairwitness_core.wire import dsse
 
 from fairwitness.home.access import Owner
@@ -167,7 +168,7 @@ def _channel(row: Channel) -> Json:
 
 
 def _alarm(row: Alarm) -> Json:
-    return {"code": row.code, "message": row.message, "at": row.at, "count": row.count, "evidence": row.evidence}
+    return {"code": row.code, "message": _(row.message), "at": row.at, "count": row.count, "evidence": row.evidence}
 
 
 def _answer(row: Answer) -> Json:

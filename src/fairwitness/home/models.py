@@ -202,13 +202,11 @@ class Channel(_Row):
 
 
 class Token(_Row):
-    """One token and the response key it is bound to. `state`: asked, ready, used, dead. `secret`, `blind` are wrapped."""
+    """One token and the response key it is bound to. `state`: asked, ready, used, dead. `secret` is wrapped."""
 
     epoch = models.BigIntegerField()
     position = models.IntegerField()
     secret = models.BinaryField()
-    blind = models.BinaryField()
-    request = models.BinaryField()
     issuer = models.BinaryField()
     token = models.BinaryField(null=True)
     state = models.CharField(max_length=8, default="asked")

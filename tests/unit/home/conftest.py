@@ -1,4 +1,5 @@
 """A home beside a hub in memory, with its clock in the test's hand."""
+# ruff: noqa: PLC0415, PLR0917 - Django's modules are loaded once its settings are; the rest is layout
 
 import shutil
 
@@ -76,16 +77,17 @@ def world():
 
 @pytest.fixture
 def hub(world, moment):
-    from fairwitness.home.services import follower
+    from fairwitness_core.crypto import tokens as voprf
+
+    from fairwitness.home.services import follower, tokens
     from fairwitness.kit import http
 
-    from fairwitness_core.crypto import tokens
-
     hub = FakeHub(world, lambda: moment[0])
-    hub.log_issuer(tokens.epoch_of(world.start))
+    hub.log_issuer(voprf.epoch_of(world.start))
     world.ticks(2)
     http.set_transport(hub)
     follower._cache = None
+    tokens._asked.clear()
     yield hub
     http.set_transport(None)
     follower._cache = None

@@ -1,4 +1,5 @@
 """A hub behind kit.http's seam: honest log and feed from the core's test world, and the upload and token services in memory."""
+# ruff: noqa: RUF028 - Django's modules are loaded once its settings are; the rest is layout
 
 import base64
 import hashlib
@@ -7,8 +8,6 @@ import struct
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from core.tests.rules.feed_world import World
-from fairwitness.kit.http import Answer, Unreachable
 from fairwitness_core.crypto import tokens
 from fairwitness_core.model.hub import InboxEpoch, IssuerKey
 from fairwitness_core.model.response import (
@@ -25,6 +24,9 @@ from fairwitness_core.rules import feed
 from fairwitness_core.tlog import cosignature, tiles
 from fairwitness_core.wire import dsse
 from fairwitness_core.wire.errors import ProtocolError
+
+from core.tests.rules.feed_world import World
+from fairwitness.kit.http import Answer, Unreachable
 
 INVITE = "invite-for-one-household"
 
@@ -55,7 +57,8 @@ class FakeHub:
         self.statuses: dict[str, list[bytes]] = {}
         self.issuers: dict[int, tokens.IssuerKey] = {}
         self.issued: dict[tuple[str, int, bytes], bytes] = {}
-        self.uses = {INVITE: 8}
+        self.uses = {INVITE}
+        self.fetches: dict[tuple[str, int], int] = {}
         self.inbox: dict[str, bytes] = {}
 
     # ------------------------------------------------------------ kit.http.Transport
@@ -152,8 +155,12 @@ class FakeHub:
         begin = epoch * tokens.EPOCH_SECONDS
         self.world.publish(
             IssuerKey(
-                epoch=epoch, alg="voprf-p384", pk=self.issuer(epoch).public, not_before=begin,
-                not_after=begin + 2 * tokens.EPOCH_SECONDS, at=self.world.start,
+                epoch=epoch,
+                alg="voprf-p384",
+                pk=self.issuer(epoch).public,
+                not_before=begin,
+                not_after=begin + 2 * tokens.EPOCH_SECONDS,
+                at=self.world.start,
             )  # fmt: skip
         )
 
@@ -161,9 +168,12 @@ class FakeHub:
         value = json.loads(data)
         known = (value["invite"], value["epoch"], hashlib.sha256(data).digest())
         if known not in self.issued:
-            if self.uses.get(value["invite"], 0) <= 0:
+            if value["invite"] not in self.uses:
                 return self._error(403, "invite.invalid")
-            self.uses[value["invite"]] -= 1
+            used = self.fetches.get((value["invite"], value["epoch"]), 0)
+            if used >= tokens.FETCHES_PER_EPOCH:
+                return self._error(403, "invite.used_up")
+            self.fetches[value["invite"], value["epoch"]] = used + 1
             key = self.issuer(value["epoch"])
             answers = [tokens.evaluate(key, base64.b64decode(item)) for item in value["blinded"]]
             self.issued[known] = json.dumps({"evaluated": [dsse.b64(a) for a in answers]}).encode()

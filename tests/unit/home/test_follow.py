@@ -1,14 +1,15 @@
 """Joining and following: what is pinned, what is asked for, what is believed, what is kept as evidence."""
+# ruff: noqa: PLC0415, RUF043 - Django's modules are loaded once its settings are; the rest is layout
 
 import pytest
+from fairwitness_core.rules import feed
+from fairwitness_core.tlog import cosignature
+from fairwitness_core.wire.errors import ProtocolError
 
 from core.tests.rules.feed_world import TICK, key
 from fairwitness.home.models import Alarm, Feed, RefusedLine, Request
 from fairwitness.home.services import follower, join, matching, requests
 from fairwitness.kit.errors import Refused
-from fairwitness_core.rules import feed
-from fairwitness_core.tlog import cosignature
-from fairwitness_core.wire.errors import ProtocolError
 
 
 def test_fingerprints_are_compared_with_what_each_witness_states_itself(lone):
@@ -42,7 +43,9 @@ def test_a_hub_that_lies_at_the_door_is_not_joined(lone):
     world = lone.world
     latest = f"/feed/v1/all/{world.next_tick - 1}"
     honest = world.containers[world.next_tick - 1]
-    sub = world.container(world.log, world.index_of(world.next_tick - 1), _envelope(honest), honest.gzip, world.now, ["w1.example"])
+    sub = world.container(
+        world.log, world.index_of(world.next_tick - 1), _envelope(honest), honest.gzip, world.now, ["w1.example"]
+    )
     for path, body, code in (
         (latest, sub.encode(), "policy.quorum"),
         (f"/feed/v1/agencies/{world.directory().digest()}", b"", "feed.directory"),

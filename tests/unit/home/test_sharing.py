@@ -1,4 +1,5 @@
 """Consent, sealing, upload, receipts, status, withdrawal: what the hub gets, what the agency can open, what survives a kill."""
+# ruff: noqa: PLC0415 - Django's modules are loaded once its settings are; the rest is layout
 
 import hashlib
 import os
@@ -6,18 +7,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from core.tests.rules.feed_world import AGENCY, CENTRE, key
-from fairwitness.demo.footage import make_clip
-from fairwitness.home.models import Answer, AnswerClip, Recording, Token
-from fairwitness.home.services import answers, delivery, follower, matching, sharing, sources, tokens
-from fairwitness.home.services.answers import ClipChoice
-from fairwitness.kit.errors import Refused
 from fairwitness_core.crypto import seal
 from fairwitness_core.model.response import PART_SIZE, Manifest, Promise, StepForward, verify_responder
 from fairwitness_core.wire import dsse
 from fairwitness_core.wire.errors import ProtocolError
 from fairwitness_core.wire.frames import FrameReader
+
+from core.tests.rules.feed_world import AGENCY, CENTRE, key
+from fairwitness.demo.footage import make_clip
+from fairwitness.home.models import Answer, AnswerClip, Recording, Token
+from fairwitness.home.services import answers, delivery, follower, sharing, sources, tokens
+from fairwitness.home.services.answers import ClipChoice
+from fairwitness.kit.errors import Refused
 
 SECONDS = 4
 
@@ -28,7 +29,9 @@ def footage(tmp_path_factory):
     path = tmp_path_factory.mktemp("footage") / "clip.mp4"
     from core.tests.rules.feed_world import START
 
-    return make_clip(path, seed=7, seconds=SECONDS, start=START - 5000, camera="Porch", place=CENTRE, width=320, height=180, fps=10)
+    return make_clip(
+        path, seed=7, seconds=SECONDS, start=START - 5000, camera="Porch", place=CENTRE, width=320, height=180, fps=10
+    )
 
 
 @pytest.fixture
@@ -345,7 +348,7 @@ class Killed(BaseException):
 
 def steps():
     """Where a process can be killed: before a call leaves, and before a row is stored."""
-    return range(1, 26)
+    return range(1, 13)
 
 
 @pytest.mark.claim("P17")
@@ -385,7 +388,7 @@ def test_killed_at_any_write_or_call_the_answer_arrives_once(asked, monkeypatch,
         try:
             go(asked)
         except Killed:
-            pass
+            assert step < 13
     follower._cache = None
     for _again in range(3):
         go(asked, asked.now + 4000)
@@ -490,7 +493,7 @@ def test_without_a_token_nothing_is_queued(asked):
 
 
 def test_gaps_are_declared(asked):
-    request = matching.document(Answer(request_id=f"{1:032x}").request) if False else asked.world.request(1)
+    request = asked.world.request(1)
     answer = answers.confirm(answers.draft(f"{1:032x}").pk, at_once=True)
     begin = asked.world.start - 5000
     assert answer.gaps == [[request.from_ - 30, begin], [begin + SECONDS, request.to]]

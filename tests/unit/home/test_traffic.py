@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from fairwitness_core.rules import feed
 
 from core.tests.rules.feed_world import CENTRE, TICK
 from fairwitness.home import slots
@@ -11,7 +12,6 @@ from fairwitness.home.services import cameras, join, notifier, optouts, requests
 from fairwitness.home.tasks import beat_jobs
 from fairwitness.kit import files
 from fairwitness.kit.beat import Beat
-from fairwitness_core.rules import feed
 
 SPEC = Path(__file__).parents[3] / "docs" / "spec" / "home-traffic.md"
 STEP = 20

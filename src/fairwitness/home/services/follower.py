@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from fairwitness_core.model.directory import Directory
 from fairwitness_core.model.feed import Container, read_containers
 from fairwitness_core.rules import feed
@@ -27,11 +28,13 @@ MAX_DAY = 256 << 20
 MAX_EVIDENCE = 50
 
 SENTENCES = {
-    "feed.stale": "The newest news from the hub is over two hours old.",
-    "feed.blocked": "The feed has been blocked for over a day: nothing new has come that witnesses saw.",
-    "feed.clock": "Check this machine's clock: the witnesses' are over five minutes ahead. Until then nothing new is believed.",
-    "feed.fork": "The hub showed two different logs. Both are kept as evidence: tell a newspaper or a court.",
-    "policy.quorum": "The hub served a tick that too few witnesses saw. It was not believed.",
+    "feed.stale": gettext_noop("The newest news from the hub is over two hours old."),
+    "feed.blocked": gettext_noop("The feed has been blocked for over a day: nothing new has come that witnesses saw."),
+    "feed.clock": gettext_noop(
+        "Check this machine's clock: the witnesses' are over five minutes ahead. Until then nothing new is believed."
+    ),
+    "feed.fork": gettext_noop("The hub showed two different logs. Both are kept as evidence: tell a newspaper or a court."),
+    "policy.quorum": gettext_noop("The hub served a tick that too few witnesses saw. It was not believed."),
 }
 
 

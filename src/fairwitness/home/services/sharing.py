@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from fairwitness_core.crypto.sign import PublicKey
 from fairwitness_core.model.response import Identity, Promise, ResponseStatus, Withdraw
 from fairwitness_core.rules import feed
@@ -28,35 +29,41 @@ FINAL_STATES = ("expired", "withdrawn")
 WATCHED_S = 400 * 86_400
 
 SENTENCES = {
-    "draft": "Nothing has left this home.",
-    "queued": "Waiting here. Nothing has left this home; you can still cancel without a trace.",
-    "sealed": "Encrypted, and waiting here for a random time. You can still cancel without a trace.",
-    "uploading": "On its way to the hub, which cannot read it.",
-    "uploaded": "The hub holds it encrypted; the agency has not collected it yet. You can still take it back.",
-    "collected": "The agency has it. You can ask for its deletion; that request goes on record.",
-    "accepted": "The agency has taken it into the case. You can ask for its deletion; that request goes on record.",
-    "declined": "The agency has no use for it; it can no longer open it, and destroys it after 30 days.",
-    "exported": "It was handed on as evidence. It cannot be recalled; a notice can be added to it.",
-    "expired": "Its time is over; the agency must destroy it.",
-    "cancelled": "Cancelled. Nothing ever left this home.",
-    "withdrawn": "The agency has your withdrawal on record.",
-    "failed": "It could not be sent. Nothing of it is with the agency.",
+    "draft": gettext_noop("Nothing has left this home."),
+    "queued": gettext_noop("Waiting here. Nothing has left this home; you can still cancel without a trace."),
+    "sealed": gettext_noop("Encrypted, and waiting here for a random time. You can still cancel without a trace."),
+    "uploading": gettext_noop("On its way to the hub, which cannot read it."),
+    "uploaded": gettext_noop("The hub holds it encrypted; the agency has not collected it yet. You can still take it back."),
+    "collected": gettext_noop("The agency has it. You can ask for its deletion; that request goes on record."),
+    "accepted": gettext_noop("The agency has taken it into the case. You can ask for its deletion; that request goes on record."),
+    "declined": gettext_noop("The agency has no use for it; it can no longer open it, and destroys it after 30 days."),
+    "exported": gettext_noop("It was handed on as evidence. It cannot be recalled; a notice can be added to it."),
+    "expired": gettext_noop("Its time is over; the agency must destroy it."),
+    "cancelled": gettext_noop("Cancelled. Nothing ever left this home."),
+    "withdrawn": gettext_noop("The agency has your withdrawal on record."),
+    "failed": gettext_noop("It could not be sent. Nothing of it is with the agency."),
 }
-_SEEN = "They have it already and may have seen it. Your wish for deletion is on record; only a legal hold may delay it."
+_SEEN = gettext_noop(
+    "They have it already and may have seen it. Your wish for deletion is on record; only a legal hold may delay it."
+)
 WITHDRAWN = {
-    "draft": "Cancelled. Nothing ever left this home.",
-    "queued": "Cancelled. Nothing ever left this home.",
-    "sealed": "Cancelled. Nothing ever left this home.",
-    "failed": "Cancelled. Nothing of it is with the agency.",
-    "uploading": "Taken back before the agency could collect it: the hub deletes what it has. It could never read it.",
+    "draft": gettext_noop("Cancelled. Nothing ever left this home."),
+    "queued": gettext_noop("Cancelled. Nothing ever left this home."),
+    "sealed": gettext_noop("Cancelled. Nothing ever left this home."),
+    "failed": gettext_noop("Cancelled. Nothing of it is with the agency."),
+    "uploading": gettext_noop(
+        "Taken back before the agency could collect it: the hub deletes what it has. It could never read it."
+    ),
     "uploaded": (
         "Taken back: the hub deletes it before the agency collects it. A hub that secretly kept its copy is not covered by this."
     ),
     "collected": _SEEN,
     "accepted": _SEEN,
-    "declined": "They had declined it already. Your notice is on record.",
-    "exported": "It was handed on as evidence and cannot be recalled. Your notice is added to its chain of custody.",
-    "expired": "Its time was over already. Your notice is on record.",
+    "declined": gettext_noop("They had declined it already. Your notice is on record."),
+    "exported": gettext_noop(
+        "It was handed on as evidence and cannot be recalled. Your notice is added to its chain of custody."
+    ),
+    "expired": gettext_noop("Its time was over already. Your notice is on record."),
 }
 
 

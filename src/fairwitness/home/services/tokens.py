@@ -1,7 +1,7 @@
 """Tokens that say "an enrolled household": eight a fortnight, on a slot drawn at install, needed or not (design.md 9.7).
 
-A token's nonce binds it to a response key, so the key is made here, before anybody asks for anything. Keys and blinding
-states are stored before the request leaves; a lost answer is asked for again with the same bytes.
+A token's nonce binds it to a response key, so the key is made here, before anybody asks for anything, and stored before
+the request leaves: whatever is lost afterwards, the same keys end in the same tokens.
 """
 
 import base64
@@ -67,7 +67,7 @@ def digest() -> bytes:
 
 
 def _prepare(epoch: int, now: int) -> list[Token]:
-    """Make the epoch's keys and blinding states, durably, before anything is sent; nothing without a logged key."""
+    """Make the epoch's response keys, durably, before anything is sent; nothing without a logged issuer key."""
     try:
         issuer = follower.directory().issuer_key(epoch)
     except ProtocolError as error:
@@ -75,31 +75,43 @@ def _prepare(epoch: int, now: int) -> list[Token]:
         return []
     if issuer is None:
         return []
-    challenge = digest()
-    made = []
-    for position in range(tokens.TOKENS_PER_EPOCH):
-        key = SigningKey(token_bytes(32))
-        blind, request = tokens.blind(tokens.token_nonce(key.public.raw), challenge, issuer.pk)
-        made.append(
-            Token(
-                epoch=epoch,
-                position=position,
-                secret=secrets_store.wrap(key.seed),
-                blind=secrets_store.wrap(blind.encode()),
-                request=request,
-                issuer=issuer.pk,
-                usable_until=issuer.not_after,
-            )
+    made = [
+        Token(
+            epoch=epoch,
+            position=position,
+            secret=secrets_store.wrap(token_bytes(32)),
+            issuer=issuer.pk,
+            usable_until=issuer.not_after,
         )
+        for position in range(tokens.TOKENS_PER_EPOCH)
+    ]
     with transaction.atomic():
         Token.objects.bulk_create(made)
     return list(Token.objects.filter(epoch=epoch).order_by("position"))
 
 
+_asked: dict[tuple[str, int], tuple[tokens.Pending, tuple[bytes, ...]]] = {}
+
+
+def _batch(epoch: int, waiting: list[Token]) -> tuple[tokens.Pending, tuple[bytes, ...]]:
+    """Return the batch asked for, blinded once in a process: a lost answer is asked for again with the same bytes.
+
+    After a restart the same keys are blinded anew and end in the same tokens; the hub takes that for the second and last of
+    the fetches that it allows an invite in a fortnight.
+    """
+    nonces = tuple(tokens.token_nonce(key_of(item).public.raw) for item in waiting)
+    name = (join.current().pin.genesis, epoch)
+    known = _asked.get(name)
+    if known is None or known[0].nonces != nonces:
+        _asked.clear()
+        known = _asked[name] = tokens.blind_batch(nonces, digest(), bytes(waiting[0].issuer))
+    return known
+
+
 def _ask(row: Pin, epoch: int, waiting: list[Token], now: int) -> Fetched:
+    pending, requests = _batch(epoch, waiting)
     body = json.dumps(
-        {"invite": row.invite, "epoch": epoch, "blinded": [dsse.b64(bytes(item.request)) for item in waiting]},
-        separators=(",", ":"),
+        {"invite": row.invite, "epoch": epoch, "blinded": [dsse.b64(item) for item in requests]}, separators=(",", ":")
     ).encode()
     try:
         answer = http.Http().post(f"{join.current().join.url}/issuer/v1/tokens", body, max_bytes=_MAX_ANSWER)
@@ -108,11 +120,7 @@ def _ask(row: Pin, epoch: int, waiting: list[Token], now: int) -> Fetched:
     if answer.status != 200:
         return Fetched(epoch, 0, _refused(answer, waiting, now))
     try:
-        evaluated = _evaluated(answer.body, len(waiting))
-        done = [
-            tokens.finalize(tokens.BlindState.decode(secrets_store.unwrap(bytes(item.blind))), response)
-            for item, response in zip(waiting, evaluated, strict=True)
-        ]
+        done = pending.finalize(_evaluated(answer.body, len(waiting)))
     except ProtocolError as error:
         # A hub that answers with another key than the logged one marks this household: none of it is used.
         follower.raise_alarm(error.code, f"Tokens were refused: {error.message}.", now)
@@ -120,8 +128,9 @@ def _ask(row: Pin, epoch: int, waiting: list[Token], now: int) -> Fetched:
         return Fetched(epoch, 0, error.code)
     with transaction.atomic():
         for item, token in zip(waiting, done, strict=True):
-            item.token, item.state, item.blind = token.encode(), "ready", b""
+            item.token, item.state = token.encode(), "ready"
             item.save()
+    _asked.clear()
     follower.clear_alarms("token.proof", "invite.invalid", "invite.used_up", now=now)
     return Fetched(epoch, len(done))
 
