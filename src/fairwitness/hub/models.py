@@ -142,12 +142,12 @@ class SealedPending(_Row):
 
 
 class Invite(_Row):
-    """An invite code's hash, and how many households may still use it in its epoch."""
+    """An invite code's hash, for how many households it is, and how many fetches it has left in its epoch."""
 
     code_sha256 = models.CharField(max_length=64, primary_key=True)
     epoch = models.BigIntegerField()
     uses = models.IntegerField()
-    uses_left = models.IntegerField()
+    fetches_left = models.IntegerField()
 
 
 class Issuance(_Row):

@@ -253,14 +253,14 @@ class Responder:
     def fetch(self, status=200, blinded=None):
         digest = tokens.challenge_digest("hub.test", "hub.test")
         keys = [self.key, *(SigningKey.generate() for _ in range(7))]
-        states = [tokens.blind(tokens.token_nonce(k.public.raw), digest, self.issuer()) for k in keys]
-        wire = blinded or [dsse.b64(request) for _, request in states]
+        pending, requests = tokens.blind_batch([tokens.token_nonce(k.public.raw) for k in keys], digest, self.issuer())
+        wire = blinded or [dsse.b64(request) for request in requests]
         body = {"invite": self.code, "epoch": tokens.epoch_of(self.world.now), "blinded": wire}
         answer = self.world.client.post("/issuer/v1/tokens", json.dumps(body), content_type="application/json")
         assert answer.status_code == status, answer.content
         if status == 200 and blinded is None:
             evaluated = [dsse.unb64(item, "x") for item in answer.json()["evaluated"]]
-            self.token = tokens.finalize(states[0][0], evaluated[0]).encode()
+            self.token = pending.finalize(evaluated)[0].encode()
         return wire, answer.json()
 
     def sign(self, document, key=None):

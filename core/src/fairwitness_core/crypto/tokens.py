@@ -4,28 +4,39 @@ Private verifiability: VOPRF(P-384, SHA-384) of RFC 9497, so that only the issue
 tokens blind on a fixed slot (protocol.md section 5.2, design.md 9.7) and checks, by the DLEQ proof, that the hub used the
 one key that stands in the log: a hub that marks households with keys of their own is caught before a token is ever spent.
 A token is bound to the Ed25519 key of one response through its nonce, and spent once: the nonce is the spend key.
+
+All mathematics is the `voprf` package's. Its client cannot be stored, so a batch that is asked for lives in memory: whoever
+keeps the response keys (hence the nonces) can blind them again after a restart and gets the very same tokens, since a
+token depends on nonce, challenge and issuer key alone.
 """
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voprf import p384
 
-from fairwitness_core.crypto import blinding, random
+from fairwitness_core.crypto import random
 from fairwitness_core.wire.errors import ProtocolError
 
 TOKEN_TYPE = 0x0001
 TOKENS_PER_EPOCH = 8  # per household and fortnight, protocol.md section 5.2
+FETCHES_PER_EPOCH = 2
+"""How often an invite's use may fetch in one epoch: the second is for a home that lost power between asking and receiving.
+
+What it costs: nobody can tell a lost batch from a kept one, so a dishonest household can hold up to
+FETCHES_PER_EPOCH * TOKENS_PER_EPOCH = 16 tokens an epoch, or let a second household fetch on its use.
+"""
 EPOCH_SECONDS = 14 * 86_400
+ELEMENT_SIZE = 49  # a compressed point of P-384 (SEC 1 section 2.3.3)
+PROOF_SIZE = 96  # two scalars (RFC 9497 section 2.2)
 AUTHENTICATOR_SIZE = 48
 TOKEN_SIZE = 2 + 3 * 32 + AUTHENTICATOR_SIZE
-REQUEST_SIZE = 3 + blinding.ELEMENT_SIZE
-RESPONSE_SIZE = blinding.ELEMENT_SIZE + blinding.PROOF_SIZE
+REQUEST_SIZE = 3 + ELEMENT_SIZE
+RESPONSE_SIZE = ELEMENT_SIZE + PROOF_SIZE
 
 _TYPE = TOKEN_TYPE.to_bytes(2, "big")
-_STATE_MAGIC = b"fairwitness/blind1"
-_STATE_SIZE = len(_STATE_MAGIC) + 32 + 32 + 2 * blinding.ELEMENT_SIZE + blinding.SCALAR_SIZE
 
 
 def epoch_of(unix: int) -> int:
@@ -41,7 +52,7 @@ def token_nonce(response_pk: bytes) -> bytes:
 
 def token_key_id(public: bytes) -> bytes:
     """Name an issuer key: SHA-256 of its 49-byte encoding (RFC 9578 section 5.5)."""
-    _require_size(public, blinding.ELEMENT_SIZE, "an issuer key")
+    _require_size(public, ELEMENT_SIZE, "an issuer key")
     return hashlib.sha256(public).digest()
 
 
@@ -127,7 +138,7 @@ class Token:
     @property
     def input(self) -> bytes:
         """The bytes that the authenticator vouches for (RFC 9578 section 5.1)."""
-        return _TYPE + self.nonce + self.challenge_digest + self.token_key_id
+        return _input(self.nonce, self.challenge_digest, self.token_key_id)
 
     def encode(self) -> bytes:
         """Return the 146 bytes of the wire form."""
@@ -140,6 +151,10 @@ class Token:
         if data[:2] != _TYPE:
             raise ProtocolError("token.type", "the token is not of type 0x0001", evidence=data[:2].hex())
         return cls(data[2:34], data[34:66], data[66:98], data[98:])
+
+
+def _input(nonce: bytes, digest: bytes, key_id: bytes) -> bytes:
+    return _TYPE + nonce + digest + key_id
 
 
 class IssuerKey:
@@ -163,12 +178,14 @@ class IssuerKey:
 
         The package writes proof || element, so the halves change places.
         """
-        blinding.decode_element(blinded)
         try:
-            output = bytes(self._evaluator.evaluate(p384.BlindedInput.deserialize(blinded)).serialize())
+            element = p384.BlindedInput.deserialize(blinded)
         except ValueError as error:
-            raise ProtocolError("token.element", "the blinded element is unusable") from error
-        return output[blinding.PROOF_SIZE :] + output[: blinding.PROOF_SIZE]
+            raise ProtocolError("token.element", "the blinded element is no point of P-384", evidence=blinded.hex()) from error
+        if bytes(element.serialize()) != blinded:
+            raise ProtocolError("token.element", "the blinded element is not in its one encoding", evidence=blinded.hex())
+        output = bytes(self._evaluator.evaluate(element).serialize())
+        return output[PROOF_SIZE:] + output[:PROOF_SIZE]
 
     def authenticator(self, message: bytes) -> bytes:
         """Return what an honest token over `message` carries."""
@@ -189,62 +206,88 @@ def issuer_public(key: IssuerKey) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class BlindState:
-    """What a home keeps between asking and receiving. Secret: it links the token to its issuance.
+class Pending:
+    """A batch of tokens between asking and receiving, in memory alone. Secret: it links tokens to their issuance.
 
-    Store `encode()` before the request leaves; after a kill, `decode` and `finalize` carry on from the stored response
-    or from asking again with the same request bytes.
+    It cannot be stored or copied. When it is lost, `blind_batch` over the same nonces makes another that ends in the same
+    tokens.
     """
 
-    nonce: bytes
+    nonces: tuple[bytes, ...]
     challenge_digest: bytes
     issuer_pk: bytes
-    scalar: bytes
-    element: bytes
+    _clients: tuple[p384.Client, ...]
 
     def __repr__(self) -> str:
-        return "BlindState(...)"
+        return "Pending(...)"
 
-    @property
-    def input(self) -> bytes:
-        """The token input that is being blinded."""
-        return _TYPE + self.nonce + self.challenge_digest + token_key_id(self.issuer_pk)
+    def finalize(self, responses: Sequence[bytes]) -> tuple[Token, ...]:
+        """Check each response's proof against the pinned key and unblind, in the order of the requests: all tokens or none.
 
-    @property
-    def request(self) -> bytes:
-        """The 52-byte TokenRequest (RFC 9578 section 5.1): type, last byte of the key id, blinded element."""
-        return _TYPE + token_key_id(self.issuer_pk)[-1:] + self.element
+        Can be called again, with another answer to the same requests. Raises ProtocolError: `token.count`, `token.length`,
+        `token.element` for malformed responses, `token.proof` when one was not made with the pinned key for its request,
+        which is what a hub that marks one household must do.
+        """
+        if len(responses) != len(self._clients):
+            raise ProtocolError("token.count", "there is one response to each request", evidence=str(len(responses)))
+        key_id = token_key_id(self.issuer_pk)
+        public = p384.PublicKey.deserialize(self.issuer_pk)
+        made = []
+        for nonce, client, response in zip(self.nonces, self._clients, responses, strict=True):
+            output = _decode_output(response)
+            try:
+                authenticator = bytes(client.finalize(output, public))
+            except ValueError as error:
+                raise ProtocolError(
+                    "token.proof",
+                    "the issuer answered with a key other than the one in the log",
+                    evidence=key_id.hex(),
+                    hint="do not use this answer; report the hub",
+                ) from error
+            made.append(Token(nonce, self.challenge_digest, key_id, authenticator))
+        return tuple(made)
 
-    def encode(self) -> bytes:
-        """Return the bytes to store."""
-        return _STATE_MAGIC + self.nonce + self.challenge_digest + self.issuer_pk + self.scalar + self.element
 
-    @classmethod
-    def decode(cls, data: bytes) -> "BlindState":
-        """Read stored bytes; raises ProtocolError `token.state`."""
-        if len(data) != _STATE_SIZE or not data.startswith(_STATE_MAGIC):
-            raise ProtocolError("token.state", "this is no stored token state of version 1")
-        body = data[len(_STATE_MAGIC) :]
-        state = cls(body[:32], body[32:64], body[64:113], body[113:161], body[161:])
-        blinding.decode_scalar(state.scalar)
-        blinding.decode_element(state.issuer_pk)
-        blinding.decode_element(state.element)
-        return state
+def _decode_output(response: bytes) -> p384.VerifiableOutput:
+    """Read a TokenResponse (element || proof); the package has the halves the other way round."""
+    _require_size(response, RESPONSE_SIZE, "a token response")
+    swapped = response[ELEMENT_SIZE:] + response[:ELEMENT_SIZE]
+    try:
+        output = p384.VerifiableOutput.deserialize(swapped)
+    except ValueError as error:
+        raise ProtocolError("token.element", "the issuer's answer is malformed", evidence=response.hex()) from error
+    if bytes(output.serialize()) != swapped:
+        raise ProtocolError("token.element", "the issuer's answer is not in its one encoding", evidence=response.hex())
+    return output
 
 
-def blind(nonce: bytes, digest: bytes, issuer_pk: bytes, *, scalar: bytes | None = None) -> tuple[BlindState, bytes]:
-    """Prepare one token: returns the secret state and the 52-byte request for the issuer.
+def blind_batch(nonces: Sequence[bytes], challenge_digest: bytes, issuer_pk: bytes) -> tuple[Pending, tuple[bytes, ...]]:
+    """Prepare a batch of tokens: returns the secret state and a 52-byte TokenRequest for each (RFC 9578 section 5.1).
 
-    `nonce` comes from `token_nonce`, `digest` from `challenge_digest`, `issuer_pk` is the pinned key of the log. `scalar`
-    is for published test vectors; leave it out. Raises ProtocolError when an argument is malformed.
+    A request is: type, last byte of the key's id, blinded element. `nonces` come from `token_nonce` and differ,
+    `challenge_digest` from the function of that name, `issuer_pk` is the pinned key of the log. Every call blinds anew, so two
+    calls for the same nonces cannot be linked. Raises ProtocolError: `token.count`, `token.length`, `token.element`.
     """
-    _require_size(nonce, 32, "a token nonce")
-    _require_size(digest, 32, "a challenge digest")
-    blinding.decode_element(issuer_pk)
-    chosen = blinding.random_scalar() if scalar is None else scalar
-    hidden = blinding.blind(_TYPE + nonce + digest + token_key_id(issuer_pk), chosen)
-    state = BlindState(nonce, digest, issuer_pk, hidden.scalar, hidden.element)
-    return state, state.request
+    if not nonces or len(set(nonces)) != len(nonces):
+        raise ProtocolError("token.count", "a batch is one or more different nonces", evidence=str(len(nonces)))
+    for nonce in nonces:
+        _require_size(nonce, 32, "a token nonce")
+    _require_size(challenge_digest, 32, "a challenge digest")
+    _require_public(issuer_pk)
+    key_id = token_key_id(issuer_pk)
+    blinded = [p384.Client.blind(_input(nonce, challenge_digest, key_id)) for nonce in nonces]
+    pending = Pending(tuple(nonces), challenge_digest, issuer_pk, tuple(client for client, _ in blinded))
+    return pending, tuple(_TYPE + key_id[-1:] + bytes(element.serialize()) for _, element in blinded)
+
+
+def _require_public(data: bytes) -> None:
+    _require_size(data, ELEMENT_SIZE, "an issuer key")
+    try:
+        known = bytes(p384.PublicKey.deserialize(data).serialize()) == data
+    except ValueError as error:
+        raise ProtocolError("token.element", "the issuer key is no point of P-384", evidence=data.hex()) from error
+    if not known:
+        raise ProtocolError("token.element", "the issuer key is not in its one encoding", evidence=data.hex())
 
 
 def evaluate(key: IssuerKey, request: bytes) -> bytes:
@@ -262,25 +305,6 @@ def evaluate(key: IssuerKey, request: bytes) -> bytes:
             hint="fetch the current issuer key from the log and blind again",
         )
     return key.answer(request[3:])
-
-
-def finalize(state: BlindState, response: bytes) -> Token:
-    """Check the issuer's proof against the pinned key and unblind.
-
-    Raises ProtocolError: `token.length`, `token.element`, `token.scalar` for a malformed response, `token.proof` when the
-    answer was not made with the pinned key, which is what a hub that marks one household must do.
-    """
-    _require_size(response, RESPONSE_SIZE, "a token response")
-    evaluated, proof = response[: blinding.ELEMENT_SIZE], response[blinding.ELEMENT_SIZE :]
-    if not blinding.proof_holds(state.issuer_pk, state.element, evaluated, proof):
-        raise ProtocolError(
-            "token.proof",
-            "the issuer answered with a key other than the one in the log",
-            evidence=token_key_id(state.issuer_pk).hex(),
-            hint="do not use this answer; report the hub",
-        )
-    authenticator = blinding.unblind(state.input, state.scalar, evaluated)
-    return Token(state.nonce, state.challenge_digest, token_key_id(state.issuer_pk), authenticator)
 
 
 def verify(key: IssuerKey, token: Token, *, digest: bytes, response_pk: bytes) -> None:

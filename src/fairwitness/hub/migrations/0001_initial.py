@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                 ("code_sha256", models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ("epoch", models.BigIntegerField()),
                 ("uses", models.IntegerField()),
-                ("uses_left", models.IntegerField()),
+                ("fetches_left", models.IntegerField()),
             ],
         ),
         migrations.CreateModel(

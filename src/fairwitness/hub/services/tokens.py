@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import F
 from fairwitness_core.crypto import random, tokens
-from fairwitness_core.crypto.tokens import EPOCH_SECONDS, TOKENS_PER_EPOCH, Token, epoch_of
+from fairwitness_core.crypto.tokens import EPOCH_SECONDS, FETCHES_PER_EPOCH, TOKENS_PER_EPOCH, Token, epoch_of
 from fairwitness_core.model import hub as documents
 from fairwitness_core.wire.errors import ProtocolError
 
@@ -56,7 +56,8 @@ def create_invites(count: int, uses: int, now: int) -> list[str]:
         for _ in range(count):
             text = base64.b32encode(random.token_bytes(10)).decode()
             codes.append("-".join(text[i : i + 4] for i in range(0, 16, 4)))
-            Invite.objects.create(code_sha256=_code_hash(text), epoch=epoch_of(now), uses=uses, uses_left=uses)
+            fetches = uses * FETCHES_PER_EPOCH
+            Invite.objects.create(code_sha256=_code_hash(text), epoch=epoch_of(now), uses=uses, fetches_left=fetches)
     return codes
 
 
@@ -68,7 +69,9 @@ def revoke_invite(code: str) -> bool:
 def issue(code: str, epoch: int, blinded: Sequence[bytes], now: int) -> list[bytes]:
     """Evaluate an epoch's worth of blinded elements against an invite, learning nothing of the tokens.
 
-    Asking again with the same elements gives an answer for the same elements and uses the invite up no further. Raises
+    Asking again with the same elements gives an answer for the same elements and uses the invite up no further. A home that
+    lost power before the answer came has lost its blinding and asks with other elements: each use has FETCHES_PER_EPOCH.
+    They are counted by invite, since telling whose fetch is whose would take a mark on each household. Raises
     Refused: `invite.invalid`, `invite.used_up`, `token.epoch`, `token.count`; ProtocolError for malformed elements.
     """
     if epoch != epoch_of(now):
@@ -86,8 +89,9 @@ def issue(code: str, epoch: int, blinded: Sequence[bytes], now: int) -> list[byt
         if Issuance.objects.filter(digest=digest).exists():
             return answers
         if invite.epoch < epoch:
-            Invite.objects.filter(pk=invite.pk).update(epoch=epoch, uses_left=F("uses"))
-        if not Invite.objects.filter(pk=invite.pk, epoch=epoch, uses_left__gt=0).update(uses_left=F("uses_left") - 1):
+            Invite.objects.filter(pk=invite.pk).update(epoch=epoch, fetches_left=F("uses") * FETCHES_PER_EPOCH)
+        left = Invite.objects.filter(pk=invite.pk, epoch=epoch, fetches_left__gt=0)
+        if not left.update(fetches_left=F("fetches_left") - 1):
             raise Refused(403, "invite.used_up", "This invite has given out its tokens for now.", "Ask again next epoch.")
         Issuance.objects.create(digest=digest, epoch=epoch)
     return answers
