@@ -1,5 +1,5 @@
 """Random lives of a home beside an unreliable hub, with a check of the whole world after each step."""
-# ruff: noqa: PLC0415, RUF028 - Django's modules are loaded once its settings are; the rest is layout
+# ruff: noqa: PLC0415, F811, PT017, RUF028 - fixtures are imported by name; Django loads late
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -118,7 +118,7 @@ def act(home, op, state):
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ops=OPS)
-def test_any_life_keeps_the_world_in_order(home, ops):  # noqa: F811 - the fixture
+def test_any_life_keeps_the_world_in_order(home, ops):
     from django.db import transaction
     from fairwitness_core.crypto import tokens as voprf
 

@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+MAIN = "import sys; from fairwitness.cli import main; sys.exit(main())"
 
 
 @pytest.mark.slow
@@ -15,7 +18,7 @@ def test_a_home_is_made_and_asked_from_a_terminal(tmp_path):
 
     def run(*words, status=0):
         done = subprocess.run(
-            [sys.executable, "-m", "fairwitness.cli", "home", *words],
+            [sys.executable, "-c", MAIN, "home", *words],
             env=environment,
             capture_output=True,
             text=True,
@@ -26,7 +29,7 @@ def test_a_home_is_made_and_asked_from_a_terminal(tmp_path):
         return done
 
     made = json.loads(run("init", str(folder), "--name", "Elm Street").stdout)
-    assert oct(os.stat(made["token"]).st_mode)[-3:] == "600"
+    assert oct(Path(made["token"]).stat().st_mode)[-3:] == "600"
     assert oct(folder.stat().st_mode)[-3:] == "700"
     assert json.loads(run("camera", "add", str(folder), "--name", "Porch", "--lat", "37.8", "--lon", "-122.2").stdout) == {
         "camera": 1
