@@ -200,7 +200,7 @@ class World:
             self.next_tick, self.prev_index, self.cut = number + 1, index, index + 1
         return container
 
-    def container(self, log, index, envelope, packed, time, names=None, signer=None, size=None):
+    def container(self, log, index, envelope, packed, time, names=None, signer=None, size=None):  # noqa: PLR0917
         size = len(log.entries) if size is None else size
         head = self.cosigned(log, size, time, names, signer)
         raw = proof.TlogProof(index, log.path(index, size), head).encode()

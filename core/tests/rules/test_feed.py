@@ -463,7 +463,7 @@ def test_an_agency_of_another_state_may_ask_only_by_a_logged_policy():
             supersedes="0" * 64,
             effective_at=world.now + 600,
             at=world.now,
-        )  # fmt: skip
+        )
     )
     state = world.check(seen.state, world.tick()).state
     while world.now < world.start + 4800:
