@@ -88,7 +88,10 @@ def run(now: int) -> Collected:
     done = Collected()
     _clear_leftovers()
     listed = [Item.read(value) for value in hubcalls.list_of(hubcalls.call("inbox_list", {}), "responses")]
-    _forget_spool({item.response_id for item in listed})
+    waiting = {item.response_id for item in listed}
+    _forget_spool(waiting)
+    # What the hub lists no more it has unlinked, also where its answer to our word for it was lost.
+    Response.objects.filter(acknowledged=False).exclude(pk__in=waiting).update(acknowledged=True)
     for item in sorted(listed, key=lambda one: one.response_id):
         _one(item, now, done)
     if done.collected or done.quarantined:
