@@ -36,6 +36,7 @@ class Sequencer:
         self._stores: dict[str, LogStore] = {}
         self._directory: Directory | None = None
         self._digest: tuple[int, str] = (-1, "")
+        self._known: dict[str, int] = {}
         self._compared = False
         self._join = ""
         self._settled = -1
@@ -135,6 +136,7 @@ class Sequencer:
         batch: list[bytes] = [] if store.size else [me.genesis]
         queue = deque(PendingEntry.objects.filter(state="queued").order_by("id")[:_BATCH])
         full = len(queue) == _BATCH
+        self._known = dict(LogEntry.objects.filter(sha256__in=[r.sha256 for r in queue]).values_list("sha256", "index"))
         cut = feed.next_cut(store)
         ticks: list[Tick] = []
         while cut.number <= now // me.tick_seconds and len(ticks) < _TICKS:
@@ -162,9 +164,8 @@ class Sequencer:
     def _take(self, row: PendingEntry, index: int, batch: list[bytes], cut: feed.Cut, now: int) -> None:
         data = bytes(row.envelope)
         directory = self._directory or directories.fold()
-        known = LogEntry.objects.filter(sha256=row.sha256).first()
-        if known is not None:
-            PendingEntry.objects.filter(pk=row.pk).update(state="appended", log_index=known.index)
+        if row.sha256 in self._known:
+            PendingEntry.objects.filter(pk=row.pk).update(state="appended", log_index=self._known[row.sha256])
             return
         try:
             admitted = admission.admit(data, directory, now)

@@ -17,7 +17,7 @@ REVIEWED = {
     "directoryline": "index envelope",
     "tick": "number state sha256 index gzip rollup_end",
     "sealedpending": "id commitment index",
-    "invite": "code_sha256 epoch uses uses_left",
+    "invite": "code_sha256 epoch uses fetches_left",
     "issuance": "digest epoch",
     "issuerkey": "epoch key_id public wrapped",
     "spenttoken": "nonce epoch response_id",

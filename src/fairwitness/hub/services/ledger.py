@@ -66,6 +66,7 @@ def catch_up(store: LogStore) -> None:
         with transaction.atomic():
             rows = [project(index, data) for index, data in enumerate(store.entries(done, upto), done)]
             LogEntry.objects.bulk_create(rows, update_conflicts=True, unique_fields=["index"], update_fields=["sha256", "kind"])
+            _settle_queue({row.sha256: row.index for row in rows})
             set_mark("projected_p", upto)
         done = upto
 
@@ -92,7 +93,6 @@ def project(index: int, data: bytes) -> LogEntry:
         if not Tick.objects.filter(number=value["tick"]).update(sha256=digest, index=index, state="appended"):
             Tick.objects.create(number=value["tick"], sha256=digest, index=index, state="appended")
         return LogEntry(index=index, sha256=digest, kind=kind)
-    PendingEntry.objects.filter(sha256=digest).update(state="appended", log_index=index)
     if kind in DIRECTORY_TYPES:
         DirectoryLine.objects.update_or_create(index=index, defaults={"envelope": data})
     match kind:
@@ -125,8 +125,18 @@ def project(index: int, data: bytes) -> LogEntry:
     return LogEntry(index=index, sha256=digest, kind=kind)
 
 
+def _settle_queue(indexes: dict[str, int]) -> None:
+    """Say of queued envelopes where they stand now."""
+    found = list(PendingEntry.objects.filter(sha256__in=indexes).only("id", "sha256"))
+    for row in found:
+        row.state, row.log_index = "appended", indexes[row.sha256]
+    PendingEntry.objects.bulk_update(found, ["state", "log_index"], batch_size=100)
+
+
 def _project_request(index: int, data: bytes, document: requests.Request) -> None:
-    row, made = Request.objects.get_or_create(
+    if Request.objects.filter(id=document.id, log_index=None).update(log_index=index):
+        return
+    Request.objects.get_or_create(
         id=document.id,
         defaults={
             "agency": document.agency, "case": document.case, "offense": document.offense, "envelope": data,
@@ -134,8 +144,6 @@ def _project_request(index: int, data: bytes, document: requests.Request) -> Non
             "submitted_at": document.at, "expires": document.expires, "log_index": index,
         },
     )  # fmt: skip
-    if not made and row.log_index is None:
-        Request.objects.filter(id=document.id).update(log_index=index)
 
 
 def _project_agency(document: agencies.AgencyAuthorized) -> None:
