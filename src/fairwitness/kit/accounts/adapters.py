@@ -9,10 +9,12 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from fairwitness.kit import api, config
 from fairwitness.kit.accounts import gate, services
 from fairwitness.kit.accounts.models import STAGE_ENROLLING, User
+from fairwitness.kit.accounts.start import start_url
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
 
@@ -26,6 +28,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth pu
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 - the answer is the same for every one
         """Return False: administrators create accounts."""
         return False
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:  # noqa: ARG002 - the answer is the same for every one
+        """Return where a person begins on this node."""
+        return start_url()
 
     def get_login_stages(self) -> list[str]:
         """Return the one stage there is: whoever came by another way than a passkey adds a passkey assertion."""
@@ -67,6 +73,10 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth publishes 
 
     def _get_site_name(self) -> str:
         return config.current(config.RoleConfig).name
+
+    def generate_authenticator_name(self, user: User, type: str) -> str:  # noqa: A002, ARG002 - allauth's signature
+        """Return the name of a passkey that its owner gave none."""
+        return _("Passkey %(number)d") % {"number": services.passkeys_of(user).count() + 1}
 
     def send_notification_mail(self, *_args: Any, **_kwargs: Any) -> None:
         """Send nothing: accounts have no addresses."""

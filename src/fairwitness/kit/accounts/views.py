@@ -1,11 +1,13 @@
 """The pages of signing in, and of looking after accounts. Allauth's own views run the passkey ceremonies."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.webauthn.internal import auth
 from allauth.mfa.webauthn.views import AddWebAuthnView, LoginWebAuthnView, ReauthenticateWebAuthnView
-from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import logout
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -13,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
@@ -21,6 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from fairwitness.kit import clock, config
 from fairwitness.kit.accounts import gate, services
 from fairwitness.kit.accounts.models import ROLES, STAGE_ENROLLING, SignIn, TotpGrant, User
+from fairwitness.kit.accounts.start import start_url
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
 
@@ -32,6 +36,21 @@ def _wants_json(request: HttpRequest) -> bool:
     return "application/json" in request.headers.get("Accept", "")
 
 
+def _posted(page: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Decorate a view that only changes things: an address reloaded or kept by a browser leads to `page`, not to an error."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @functools.wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method == "GET" and not _wants_json(request):
+                return HttpResponseRedirect(reverse(page))
+            return require_POST(view)(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
 @gate.anyone("whoever is not signed in must reach it")
 @never_cache
 @ensure_csrf_cookie
@@ -41,7 +60,7 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
     found = gate.sign_in_of(request)
     if found is not None:
         enrolling = found.stage == STAGE_ENROLLING
-        return HttpResponseRedirect(reverse("enrol_passkey") if enrolling else settings.LOGIN_REDIRECT_URL)
+        return HttpResponseRedirect(reverse("enrol_passkey") if enrolling else start_url())
     if request.user.is_authenticated:
         # Revoked, idle or over: the gate refuses this session, so nothing of it may stand in the way of a new one.
         logout(request)
@@ -79,6 +98,8 @@ class AddPasskey(AddWebAuthnView):  # type: ignore[misc]  # allauth publishes no
         """Offer creation options for a discoverable passkey with user verification."""
         found: dict[str, Any] = super(AddWebAuthnView, self).get_context_data(**kwargs)
         found["js_data"] = {"creation_options": auth.begin_registration(self.request.user, True)}
+        session = gate.sign_in_of(self.request)
+        found["enrolling"] = session is not None and session.stage == STAGE_ENROLLING
         return found
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -119,8 +140,11 @@ class StepUp(ReauthenticateWebAuthnView):  # type: ignore[misc]  # allauth publi
     template_name = "kit/passkey_again.html"
 
     def form_invalid(self, form: Form) -> HttpResponseBase:  # noqa: ARG002 - allauth's signature
-        """Show the page again."""
-        return HttpResponseRedirect(reverse("mfa_reauthenticate_webauthn"))
+        """Show the page again, with one sentence and the way on."""
+        again = {"refused": "1"}
+        if following := self.get_next_url():
+            again["next"] = following
+        return HttpResponseRedirect(f"{reverse('mfa_reauthenticate_webauthn')}?{urlencode(again)}")
 
     def get_success_url(self) -> str:
         """Go on to where the assertion was asked for, else to the account page."""
@@ -160,7 +184,8 @@ def enrol(request: HttpRequest) -> HttpResponseBase:
     except Refused as refusal:
         if _wants_json(request):
             raise
-        return render(request, "kit/enrol.html", {"error": refusal}, status=refusal.status)
+        typed = request.POST.get("code", "")[:60]
+        return render(request, "kit/enrol.html", {"error": refusal, "typed": typed}, status=refusal.status)
     return HttpResponseRedirect(reverse("enrol_passkey"))
 
 
@@ -177,8 +202,9 @@ def totp(request: HttpRequest) -> HttpResponseBase:
     except Refused as refusal:
         if _wants_json(request):
             raise
-        return render(request, "kit/totp.html", {"error": refusal}, status=refusal.status)
-    return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
+        typed = request.POST.get("username", "")[:40]
+        return render(request, "kit/totp.html", {"error": refusal, "typed": typed}, status=refusal.status)
+    return HttpResponseRedirect(start_url())
 
 
 @gate.anyone("ends whatever session the browser has")
@@ -212,7 +238,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 
 @gate.require(*_EVERY_ROLE, per_object=True)
-@require_POST
+@_posted("mfa_index")
 def revoke_session(request: HttpRequest, pk: int) -> HttpResponse:
     """End one of one's own sessions."""
     found = SignIn.objects.filter(pk=pk, user=gate.actor(request)).first()
@@ -223,7 +249,7 @@ def revoke_session(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @gate.require(*_EVERY_ROLE, per_object=True)
-@require_POST
+@_posted("mfa_index")
 def remove_passkey(request: HttpRequest, pk: int) -> HttpResponse:
     """Remove one of one's own passkeys, though never the last one."""
     mine = services.passkeys_of(gate.actor(request))
@@ -245,17 +271,24 @@ def people(request: HttpRequest) -> HttpResponse:
 
 
 @gate.require(*_KEEPERS)
-@require_POST
+@never_cache
+@_posted("people")
 def add_person(request: HttpRequest) -> HttpResponse:
-    """Create an account and show its one-time code, once."""
-    user = services.create_user(
-        request.POST.get("username", ""), request.POST.get("display_name", ""), request.POST.get("role", "")
-    )
+    """Create an account and show its one-time code, once; a refusal is shown beside what was typed."""
+    typed = {key: request.POST.get(key, "") for key in ("username", "display_name", "role")}
+    try:
+        user = services.create_user(typed["username"], typed["display_name"], typed["role"])
+    except Refused as refusal:
+        if not _is_page(request):
+            raise
+        wrong = {"user.name": "username", "user.exists": "username"}.get(refusal.code, refusal.code.removeprefix("user."))
+        return _people(request, {"error": refusal, "wrong": wrong, "typed": typed}, refusal.status)
     return _people(request, {"code": services.issue_code(user), "person": user})
 
 
 @gate.require(*_KEEPERS)
-@require_POST
+@never_cache
+@_posted("people")
 def change_person(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     """Issue a code, freeze, unfreeze, end all sessions, or grant the one-time-password fallback."""
     keeper = gate.actor(request)
@@ -270,10 +303,13 @@ def change_person(request: HttpRequest, pk: int, action: str) -> HttpResponse:
             raise Refused(409, "user.self", _("You cannot freeze your own account."), _("Ask another administrator."))
         case "freeze":
             services.freeze(user)
+            return _done(request, _("%(name)s is frozen and signed out everywhere.") % {"name": user.display_name})
         case "unfreeze":
             services.unfreeze(user)
+            return _done(request, _("%(name)s may sign in again.") % {"name": user.display_name})
         case "sign-out":
             services.revoke_all(user)
+            return _done(request, _("%(name)s is signed out everywhere.") % {"name": user.display_name})
         case "totp":
             hours = request.POST.get("hours", "24")
             grant, shown["secret"] = services.grant_totp(user, int(hours) if hours.isdecimal() else 0, keeper)
@@ -283,8 +319,29 @@ def change_person(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     return _people(request, shown)
 
 
-def _people(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
+def _is_page(request: HttpRequest) -> bool:
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def _done(request: HttpRequest, words: str) -> HttpResponse:
+    """Show a browser the people again at their own address, with `words`, so that a reload repeats nothing."""
+    if not _is_page(request):
+        return _people(request, {})
+    messages.success(request, words)
+    return HttpResponseRedirect(reverse("people"))
+
+
+def _people(request: HttpRequest, shown: dict[str, Any], status: int = 200) -> HttpResponse:
     now = clock.now()
     granted = set(TotpGrant.objects.filter(revoked_at=None, expires_at__gt=now).values_list("user_id", flat=True))
     users = [{"user": user, "totp": user.pk in granted} for user in User.objects.all()]
-    return render(request, "kit/people.html", {"people": users, "roles": _EVERY_ROLE, **shown})
+    cfg = config.current(config.RoleConfig)
+    found = {
+        "people": users,
+        "roles": _EVERY_ROLE,
+        "keeper": True,
+        "hours": cfg.enrolment_code_hours,
+        "enrol_address": cfg.url + reverse("enrol"),
+        **shown,
+    }
+    return render(request, "kit/people.html", found, status=status)
