@@ -6,6 +6,7 @@ key and one token from consent on, so it cannot arrive twice; another token is t
 itself said that nothing of the first attempt is left.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -94,11 +95,12 @@ def _seal(answer: Answer, now: int) -> bool:
     except ProtocolError as error:
         _give_up(answer, now, error.code)
         return False
-    except files.DiskFull:
-        _later(answer, now, "disk_full")
-        return False
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         _give_up(answer, now, "clip.gone")
+        return False
+    except OSError as error:
+        # Our own disk, or the recording's for now: neither ends what the owner agreed to.
+        _later(answer, now, "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk_failed")
         return False
     with transaction.atomic():
         # The owner may have cancelled while the clip was sealed.
