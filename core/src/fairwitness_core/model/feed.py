@@ -42,8 +42,12 @@ def parse_lines(data: bytes) -> Iterator[Line]:
     if data and not data.endswith(b"\n"):
         raise ProtocolError("feed.line", "the last line is cut short")
     last = -1
-    for raw in data.split(b"\n")[:-1]:
-        columns = raw.split(b"\t")
+    position = 0
+    # One at a time: a list of all lines of a hostile tick would be many times as large as the tick.
+    while position < len(data):
+        end = data.index(b"\n", position)
+        raw, position = data[position:end], end + 1
+        columns = raw.split(b"\t", 3)
         if len(columns) != 3:
             raise ProtocolError("feed.line", "a line has three columns", evidence=repr(raw[:60]))
         number, payload, signatures = columns
