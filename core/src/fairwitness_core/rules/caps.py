@@ -24,6 +24,8 @@ WINDOW_MIN_S = 900
 WINDOW_MAX_S = 12 * HOUR
 EXPIRY_MAX_S = 14 * DAY
 CLOCK_TOLERANCE_S = 300
+APPROVED_WITHIN_S = 2 * DAY  # from a request's date to a hub's approval
+PUBLISHED_WITHIN_S = 3 * DAY  # and to the tick that carries it, which an outage may delay
 CASE_LIVE_MAX = 2
 CELL8_MAX = 2
 CELL8_SPAN_S = 7 * DAY
@@ -60,6 +62,7 @@ CAP_RULES: Mapping[str, str] = MappingProxyType(
         "expiry.long": "A request lives at most 14 days.",
         "expiry.past": "A request that has expired is not published.",
         "time.future": "A request is not dated in the future.",
+        "time.stale": "A request is published within 3 days of its date, so that no date escapes the counts of 7 days.",
         "area.cell": "An area is made of H3 cells of resolution 9.",
         "area.order": "The cells of an area are sorted and distinct.",
         "area.small": "An area has at least 7 cells.",
@@ -327,6 +330,15 @@ def check_published(request: RequestLike, *, signers: Sequence[str], agency: Age
     return Verdict(tuple(violations), tuple(flags))
 
 
+def check_age(request: RequestLike, *, now: int, most: int) -> list[Violation]:
+    """Refuse a request dated over `most` seconds before `now`: the caps in any 7 days count by that date (`check_live`)."""
+    age = now - request.at
+    if age <= most:
+        return []
+    hint = "draft it anew, with a date of today"
+    return [Violation("time.stale", CAP_RULES["time.stale"], hint, f"{age / DAY:.1f} days old")]
+
+
 def check_request(
     request: RequestLike,
     *,
@@ -344,6 +356,7 @@ def check_request(
     """
     verdict = check_published(request, signers=signers, agency=agency, now=now, policy=policy)
     violations, flags = list(verdict.violations), list(verdict.flags)
+    violations.extend(check_age(request, now=now, most=APPROVED_WITHIN_S))
     if request.expires <= now:
         violations.append(Violation("expiry.past", CAP_RULES["expiry.past"], "set a later expiry"))
     sound = not {"area.cell", "area.order", "area.large"}.intersection(verdict.rules)

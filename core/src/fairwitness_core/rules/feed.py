@@ -23,7 +23,16 @@ from fairwitness_core.model.document import UnknownKind, kind_of
 from fairwitness_core.model.feed import Container, Line, decompress, parse_lines, scope_root
 from fairwitness_core.model.hub import FeedTick, InboxEpoch, JoinFile, LogGenesis
 from fairwitness_core.model.request import Request, RequestWithdrawn
-from fairwitness_core.rules.caps import AgencyFacts, Allowance, HubPolicy, LiveRequest, check_live, check_published
+from fairwitness_core.rules.caps import (
+    PUBLISHED_WITHIN_S,
+    AgencyFacts,
+    Allowance,
+    HubPolicy,
+    LiveRequest,
+    check_age,
+    check_live,
+    check_published,
+)
 from fairwitness_core.tlog import merkle
 from fairwitness_core.tlog.policy import CosignedCheckpoint, Policy
 from fairwitness_core.tlog.proof import TlogProof
@@ -38,6 +47,7 @@ DAY_S = 86_400
 HISTORY_DAYS = 14
 LAG_S = 5
 KEPT_HEADS = 8
+MAX_LINES = 65_536  # of one tick; a hub puts some thousands into one and the rest into the next
 CELL_RULE_SPAN_S = 7 * DAY_S
 HUB_WITHDRAWS = ("emergency_unreviewed", "moderation")
 
@@ -292,7 +302,8 @@ def start(pin: Pinned, latest: Container, snapshot: bytes, *, now: int) -> tuple
     """Begin to follow: the newest container fixes the directory, and history begins up to 14 days before it.
 
     On return: 1. the container's tick is logged under the pinned policy and is this hub's; 2. its content is under its
-    root; 3. the snapshot is the directory that the tick's entry names, each line signed by the hub. Raises ProtocolError.
+    root; 3. the snapshot is the directory that the tick's entry names, each line signed by the hub; 4. the witnesses that
+    it puts in force are the pinned ones, and none follow them sooner than their notice. Raises ProtocolError.
     The outcome CHECK_CLOCK means that no verdict on freshness is possible.
     """
     tick, cosigned, index = _logged_tick(latest, pin.policy, pin)
@@ -301,6 +312,7 @@ def start(pin: Pinned, latest: Container, snapshot: bytes, *, now: int) -> tuple
     if (directory.lines and directory.lines[-1].index >= index) or directory.digest() != tick.agencies:
         raise ProtocolError("feed.directory", "the directory is not the one that the log entry names")
     _check_standing(directory)
+    _check_pinned(pin, directory, tick.tick * pin.tick_seconds, now)
     first = max(pin.genesis_at, tick.tick * pin.tick_seconds - HISTORY_DAYS * DAY_S) // pin.tick_seconds
     fresh = _fresh_at(cosigned, tick)
     state = FeedState(pin, directory, min(first, tick.tick), None, tick.tick, index, (_head(cosigned),), last_fresh_at=fresh)
@@ -346,14 +358,11 @@ def verify_container(state: FeedState, container: Container, *, now: int, newest
     # 4. and 5.
     _check_chain(state, tick, index)
     # 6.
-    lines = tuple(parse_lines(decompress(container.gzip)))
-    for line in lines:
-        if not tick.prev_tick_index < line.index < index:
-            raise ProtocolError("feed.line_range", "a line is from outside the tick's part of the log", evidence=str(line.index))
+    lines = _lines_of(tick, index, container)
     # 7.
     directory = _directory_after(state, tick, index, lines)
     # 8. and 9.
-    found = _Reading(state, directory, fresh)
+    found = _Reading(state, directory, fresh, tick.tick * pin.tick_seconds)
     for line in lines:
         found.read(line)
     after = replace(
@@ -439,7 +448,8 @@ def _check_chain(state: FeedState, tick: FeedTick, index: int) -> None:
     beginning = state.prev_tick_index is None
     if tick.tick < state.next_tick:
         raise ProtocolError("feed.replay", "an old tick was served again", evidence=str(tick.tick))
-    if tick.tick > state.next_tick and not beginning:
+    # Where history begins is the hub's to say, but not behind the tick of joining: from there on none may be missing.
+    if tick.tick > state.next_tick and (not beginning or tick.tick > state.anchor_tick):
         raise ProtocolError("feed.tick", "ticks were left out", evidence=f"{tick.tick}, needed {state.next_tick}")
     if not beginning and tick.prev_tick_index != state.prev_tick_index:
         raise ProtocolError("feed.chain", "the tick does not follow the one before it", evidence=str(tick.prev_tick_index))
@@ -450,6 +460,18 @@ def _check_chain(state: FeedState, tick: FeedTick, index: int) -> None:
         raise ProtocolError("feed.fork", "the feed does not pass through the tick seen when joining", evidence=str(index))
 
 
+def _lines_of(tick: FeedTick, index: int, container: Container) -> tuple[Line, ...]:
+    """Read the content, holding no more of a hostile one than a tick may have."""
+    lines: list[Line] = []
+    for line in parse_lines(decompress(container.gzip)):
+        if not tick.prev_tick_index < line.index < index:
+            raise ProtocolError("feed.line_range", "a line is from outside the tick's part of the log", evidence=str(line.index))
+        if len(lines) == MAX_LINES:
+            raise ProtocolError("feed.too_many_lines", f"a tick has at most {MAX_LINES} lines")
+        lines.append(line)
+    return tuple(lines)
+
+
 def _directory_after(state: FeedState, tick: FeedTick, index: int, lines: tuple[Line, ...]) -> Directory:
     changes = [line for line in lines if _kind(line) in DIRECTORY_TYPES]
     directory = state.directory
@@ -458,6 +480,7 @@ def _directory_after(state: FeedState, tick: FeedTick, index: int, lines: tuple[
         for line in changes:
             directory.apply(line)
         _check_standing(directory)
+    if changes:
         _check_notice(state, directory, tick, changes)
     known = {line.index: line for line in directory.lines} if changes else {}
     if any(known.get(line.index) != line for line in changes) or directory.digest(below=index) != tick.agencies:
@@ -466,7 +489,10 @@ def _directory_after(state: FeedState, tick: FeedTick, index: int, lines: tuple[
 
 
 def _check_notice(state: FeedState, directory: Directory, tick: FeedTick, changes: list[Line]) -> None:
-    """Refuse a witness policy without its notice: by its own date, and by when this home could first see it."""
+    """Refuse a policy of witnesses or standing without its notice: by its own date, and by when this home could first see it.
+
+    The date is the hub's own word, so it alone would let a hub log today what it says it announced long ago.
+    """
     fresh = {line.index for line in changes}
     notice = state.pin.notice_seconds
     earliest = (tick.tick - 1) * state.pin.tick_seconds
@@ -474,14 +500,39 @@ def _check_notice(state: FeedState, directory: Directory, tick: FeedTick, change
         if line.index not in fresh or _kind(line) != "policy_changed":
             continue
         value = canonical.decode(line.envelope.payload)
-        if value.get("v") != 1 or value["kind"] != "witness":
+        if value.get("v") != 1 or value["kind"] not in {"witness", "standing"}:
             continue
         if value["effective_at"] < max(value["at"], earliest) + notice:
-            raise ProtocolError("feed.policy_notice", "a witness policy changes without its notice")
+            raise ProtocolError("feed.policy_notice", f"a {value['kind']} policy changes without its notice")
+        if value["kind"] == "standing":
+            continue
         if hashlib.sha256(value["text"].encode()).hexdigest() != value["sha256"]:
             raise ProtocolError("feed.policy_text", "a policy's text is not the one that its hash names")
         if not Policy.parse(value["text"].encode()).log_keys(state.pin.origin):
             raise ProtocolError("feed.policy_log", "a witness policy drops the log that this home follows")
+
+
+def _check_pinned(pin: Pinned, directory: Directory, begun: int, now: int) -> None:
+    """Refuse to join where the log would put other witnesses in the place of those that the owner compared (design.md 9.1).
+
+    When a change was logged is not to be seen in a snapshot, so one that comes sooner than its notice is waited for.
+    """
+    in_force = [directory.policy("witness", moment) for moment in (begun, now)]
+    changed = [Policy.parse(policy.text.encode()) for policy in in_force if policy is not None]
+    if changed and pin.policy not in changed:
+        raise ProtocolError(
+            "feed.policy_pinned",
+            "the log puts other witnesses in force than the join file",
+            hint="fetch the hub's join file again and compare its fingerprints",
+        )
+    for policy in directory.policies("witness"):
+        if max(begun, now) < policy.effective_at < begun + pin.notice_seconds:
+            raise ProtocolError(
+                "feed.policy_pending",
+                "the hub changes its witnesses soon, and a new home cannot know whether that was announced in time",
+                evidence=str(policy.effective_at),
+                hint="join when the change is in force, with the join file of then",
+            )
 
 
 def _check_standing(directory: Directory) -> None:
@@ -502,8 +553,9 @@ def _kind(line: Line) -> str:
 class _Reading:
     """Steps 8 and 9: what the lines of one verified tick mean to this home."""
 
-    def __init__(self, state: FeedState, directory: Directory, at: int) -> None:
+    def __init__(self, state: FeedState, directory: Directory, at: int, begun: int) -> None:
         self.pin = state.pin
+        self.begun = begun
         self.directory = directory
         self.at = at
         self.live = list(state.live)
@@ -553,6 +605,8 @@ class _Reading:
         policy = HubPolicy(self.pin.state, self._allowed(line.index), self.pin.notice_seconds)
         verdict = check_published(request, signers=signers, agency=_facts(record, keys), now=self.at, policy=policy)
         verdict.raise_first()
+        for violation in check_age(request, now=self.begun, most=PUBLISHED_WITHIN_S):
+            raise violation.error()
         for violation in check_live(request, self.live, now=self.at):
             raise violation.error()
         self.live.append(
