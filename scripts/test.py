@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Run the whole suite: one pytest process per Django role and one for the rest, two at a time, and add up the counts.
 
-    python scripts/test.py [PATH ...] [-- PYTEST-ARGUMENT ...]
+    python scripts/test.py [--proof] [PATH ...] [-- PYTEST-ARGUMENT ...]
 
-Without paths it runs everything; with paths, the groups that they belong to. The exit status is 0 only if every group
+Without paths it runs everything; with paths, the groups that they belong to. Tests marked `proof` run with --proof alone. The exit status is 0 only if every group
 ran and nothing failed. The last line is `N passed, N failed, N skipped`.
 """
 
@@ -84,10 +84,14 @@ def main(arguments: list[str]) -> int:
     """Run the groups and print the sum."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
     paths, extra = arguments[:split], arguments[split + 1 :]
+    proof = "--proof" in paths
+    paths = [path for path in paths if path != "--proof"]
+    if "-m" not in extra and not any("::" in path for path in paths):
+        extra = ["-m", "proof" if proof else "not proof", *extra]
     with ThreadPoolExecutor(max_workers=2) as pool:
         results = list(pool.map(lambda item: run(item[0], item[1], extra), groups(paths).items()))
     total = {key: sum(counts[key] for _, _, counts in results) for key in results[0][2]}
-    fine = (0, NO_TESTS) if paths else (0,)
+    fine = (0, NO_TESTS) if paths or proof else (0,)
     broken = [name for name, status, _ in results if status not in fine]
     silent = [name for name, status, counts in results if status == 0 and not any(counts.values())]
     if broken or silent:

@@ -5,6 +5,7 @@ Folders named after a role are collected only in that role's process; everything
 
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.suffix != ".py":
         return None
     return True if role_of(collection_path) != ROLE and collection_path.name != "conftest.py" else None
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unit tests reach no network; the few that need loopback sockets say so with the marker `network`."""
+    if request.path.is_relative_to(HERE / "unit") and request.node.get_closest_marker("network") is None:
+        monkeypatch.setattr(socket.socket, "connect", _refuse)
+        monkeypatch.setattr(socket.socket, "connect_ex", _refuse)
+
+
+def _refuse(*_: object) -> None:
+    raise RuntimeError("a unit test tried to reach a network; mark it `network` if it needs loopback")
 
 
 @pytest.fixture
