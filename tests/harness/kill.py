@@ -174,7 +174,7 @@ class Points:
             return self.through("statement", lambda: execute(cursor, sql, params), fail)
 
         BaseDatabaseWrapper._commit = committing  # type: ignore[attr-defined]
-        CursorWrapper.execute = executing  # type: ignore[method-assign]
+        CursorWrapper.execute = executing  # type: ignore[method-assign, assignment]
 
 
 _points: Points | None = None
@@ -193,6 +193,11 @@ def resting() -> Iterator[None]:
         _points.resting -= 1
 
 
+def disk_is_full() -> bool:
+    """Tell whether this child's blow is a full disk as such (SQLite calls some of its own system calls' errors otherwise)."""
+    return _points is not None and _points.blow.full and not _points.deep
+
+
 def _arm_sqlite(points: Points) -> None:
     """Put the points in the way of SQLite's system calls, by its own means for tests (sqlite.org, sqlite3_vfs.xSetSystemCall)."""
     import _sqlite3  # noqa: PLC0415, F401 - loads the very library that is meant
@@ -201,7 +206,7 @@ def _arm_sqlite(points: Points) -> None:
     lib, libc = ctypes.CDLL(library), ctypes.CDLL(None, use_errno=True)
 
     class Vfs(ctypes.Structure):
-        _fields_ = [  # noqa: RUF012 - ctypes asks for a list
+        _fields_ = [
             ("version", ctypes.c_int), ("size", ctypes.c_int), ("path", ctypes.c_int), ("next", ctypes.c_void_p),
             ("name", ctypes.c_char_p), ("data", ctypes.c_void_p), *((f"x{n}", ctypes.c_void_p) for n in range(13)),
             ("set_system_call", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)),
@@ -242,10 +247,11 @@ def _arm_sqlite(points: Points) -> None:
 
 _kept: list[Any] = []
 
+
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """A folder in memory where there is one: a kill leaves what the kernel was given, so no disk need be waited for."""
-    shared = Path("/dev/shm")
+    shared = Path("/dev/shm")  # noqa: S108 - a fresh folder of a random name is made in it
     roomy = shared.is_dir() and shutil.disk_usage(shared).free > 1 << 28
     folder = Path(tempfile.mkdtemp(prefix="fairwitness-kills-", dir=shared if roomy else None))
     try:
@@ -255,6 +261,10 @@ def scratch() -> Iterator[Path]:
 
 
 type Serve = Callable[..., Any]
+
+
+def _receive(stream: Any) -> Any:
+    return pickle.load(stream)  # noqa: S301 - from our own fork
 
 
 class Line:
@@ -270,7 +280,7 @@ class Line:
     def ask(self, *question: Any) -> Any:
         """Have the test's process answer."""
         self._send(("ask", *question))
-        return pickle.load(self._stream)
+        return _receive(self._stream)
 
     def _send(self, message: tuple[Any, ...]) -> None:
         pickle.dump(message, self._stream)
@@ -297,7 +307,7 @@ class Server:
         """Return the answer."""
         pickle.dump(question, self._stream)
         self._stream.flush()
-        kind, answer = pickle.load(self._stream)
+        kind, answer = _receive(self._stream)
         assert kind == "answer", answer
         return answer
 
@@ -312,10 +322,10 @@ def _serve(handle: Callable[..., Any], end: socket.socket) -> None:
         sys.stdout = sys.stderr = io.StringIO()
         stream = end.makefile("rwb")
         while True:
-            question = pickle.load(stream)
+            question = _receive(stream)
             try:
                 answer = ("answer", handle(*question))
-            except Exception:
+            except Exception:  # noqa: BLE001 - told to the test
                 answer = ("defect", traceback.format_exc())
             pickle.dump(answer, stream)
             stream.flush()
@@ -349,7 +359,7 @@ def child(life: Callable[[Line], object], blow: Blow | None, serve: Serve | None
     try:
         while True:
             try:
-                message = pickle.load(stream)
+                message = _receive(stream)
             except EOFError:
                 break
             match message:
@@ -370,7 +380,8 @@ def child(life: Callable[[Line], object], blow: Blow | None, serve: Serve | None
         ours.close()
         _, status = os.waitpid(process, 0)
     code = os.waitstatus_to_exitcode(status)
-    assert code in {0, _KILLED} and not defect, f"the child ended with {code} after {found.told.keys()}:\n{defect}"
+    assert not defect, f"the child ended with {code} after {found.told.keys()}:\n{defect}"
+    assert code in {0, _KILLED}, f"the child ended with {code} after {found.told.keys()}"
     return found
 
 

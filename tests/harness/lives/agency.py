@@ -21,11 +21,22 @@ from fairwitness.agency import worker
 from fairwitness.agency.config import Config
 from fairwitness.agency.models import CustodyRecord, Export, Request, Response, Status
 from fairwitness.agency.services import (
-    collect, custody, evidence, export, hold, intake, node, requests, status, triage, withdrawals,
+    collect,
+    custody,
+    evidence,
+    export,
+    hold,
+    intake,
+    node,
+    requests,
+    status,
+    triage,
+    withdrawals,
 )  # fmt: skip
 from fairwitness.kit import clock, config, files, http
 from fairwitness.kit.errors import Refused
 from tests.harness.kill import Life, Line, Server
+from tests.harness.lives import Distant
 from tests.unit.agency.agency_steps import PURPOSE, Agency
 from tests.unit.agency.world import START, Owner, SmallHub, clean_clip
 
@@ -36,18 +47,6 @@ _ORDER = {"purpose": "trial of the driver of the silver hatchback", "recipient":
 def expected(error: BaseException) -> bool:
     """What the services may raise when a disk fails; their API answers 503 and 507 to it."""
     return isinstance(error, (OSError, DatabaseError)) or (isinstance(error, Refused) and error.status >= 500)
-
-
-class Distant:
-    """kit.http's transport: the hub is in another process."""
-
-    def __init__(self, line: Line) -> None:
-        self.line = line
-
-    def send(self, method: str, url: str, headers: Any, body: Any, timeout: float) -> http.Answer:
-        data = body if isinstance(body, bytes) else b"".join(body)
-        code, names, answer = self.line.ask("send", clock.now_float(), method, url, data)
-        return http.Answer(code, names, iter([answer]))
 
 
 class Prepared:
@@ -67,9 +66,15 @@ class Prepared:
         call_command("migrate", verbosity=0, interactive=False)
         config.use(
             dataclasses.replace(
-                self.before, data_dir=self.data, agency="us-ca-oakland", ori="CA0010900", name="Oakland Police", state="CA",
-                level="municipal", vouched=("City council",),
-            )  # fmt: skip
+                self.before,
+                data_dir=self.data,
+                agency="us-ca-oakland",
+                ori="CA0010900",
+                name="Oakland Police",
+                state="CA",
+                level="municipal",
+                vouched=("City council",),
+            )
         )
         self.work, intake._work = intake._work, _inline  # a child process a clip would cost half a second each
         self.hub = SmallHub(self.place / "hub")
@@ -187,12 +192,16 @@ class Prepared:
         """Beats until nothing waits any more; a response that the beat says it kept for later is not done."""
         self.pass_time(60)
         done = collect.run(clock.now())
-        if done.kept or not all(Response.objects.filter(pk=o.response_id, acknowledged=True).exists() for o in (self.good, self.bad)):
+        if done.kept or not all(
+            Response.objects.filter(pk=o.response_id, acknowledged=True).exists() for o in (self.good, self.bad)
+        ):
             raise OSError(errno.EAGAIN, "the beat comes again")
         return sorted(Response.objects.values_list("id", flat=True))
 
     def view(self, response: Response | None = None) -> str:
-        with evidence.open_clip(self.people.ana, evidence.get((response or self.new).id), "clip-01.mp4", "viewed", PURPOSE) as stream:
+        with evidence.open_clip(
+            self.people.ana, evidence.get((response or self.new).id), "clip-01.mp4", "viewed", PURPOSE
+        ) as stream:
             return hashlib.sha256(stream.read()).hexdigest()
 
     def accept(self, response: Response) -> str:
@@ -200,6 +209,14 @@ class Prepared:
 
     def decline(self) -> str:
         return str(triage.decline(self.people.ana, evidence.get(self.undecided.id), "another street").state)
+
+    def another_mind(self) -> str:
+        """The officer finds the decline not done and accepts: then it can be seen. A decline that was done stays."""
+        response = evidence.get(self.undecided.id)
+        if response.state == "declined":
+            return "declined"
+        self.accept(response)
+        return self.view(response)
 
     def destroy(self) -> bool:
         self.moment["now"] = max(self.moment["now"], START + 31 * _DAY)
@@ -217,9 +234,7 @@ class Prepared:
         return str(Response.objects.get(pk=self.declined.id).state)
 
     def export(self) -> str:
-        done = export.export(
-            self.people.tom, requests.get(self.request.id), [self.accepted.id], out=self.place / "bag", **_ORDER
-        )
+        done = export.export(self.people.tom, requests.get(self.request.id), [self.accepted.id], out=self.place / "bag", **_ORDER)
         return str(done.path)
 
     def take_back(self) -> int:
@@ -247,6 +262,8 @@ class Prepared:
 
     def look(self, told: dict[str, Any]) -> None:
         """The whole world, once the beat has come round."""
+        if "collect" in told:
+            collect.run(clock.now())
         custody.settle()
         status.send(clock.now())
         world = self.line.ask("look")
@@ -337,7 +354,7 @@ class Prepared:
             "end": [("destroy", self.destroy), ("take back", self.take_back)],
             "export": [("export", self.export)],
         }
-        instead = [("accept", lambda: self.accept(self.undecided)), ("view", lambda: self.view(self.undecided))] if name == "decline" else None
+        instead = [("another mind", self.another_mind)] if name == "decline" else None
         return Life(self.restore, self.begin, steps[name], self.look, expected, self.crashed, self.serve, instead=instead)
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.harness.kill import FAULTS, KILLED_BEFORE, KILLS, scratch, sweep
 from tests.harness.lives.hub import Prepared
 
-LIVES = ("publish", "answers", "inbox", "day")
+LIVES = ("publish", "answers", "inbox", "tokens", "day")
 
 
 @pytest.fixture(scope="module")
