@@ -155,9 +155,11 @@ def _custody(world: "World", policy: Policy) -> None:
     for rid, _, _ in world.agency.act("responses"):
         before = "0" * 64
         for action, state, envelope, nonce, proof in world.agency.act("custody", rid):
-            event = custody.CustodyEvent.from_statement(dsse.Envelope.parse(envelope).payload) if hasattr(
-                custody.CustodyEvent, "from_statement"
-            ) else None
+            event = (
+                custody.CustodyEvent.from_statement(dsse.Envelope.parse(envelope).payload)
+                if hasattr(custody.CustodyEvent, "from_statement")
+                else None
+            )
             prev = event.prev if event else canonical.decode(dsse.Envelope.parse(envelope).payload)["predicate"]["prev"]
             assert prev == before, f"the chain of {rid} is broken at {action}"
             before = _sha256(envelope)
@@ -176,7 +178,9 @@ def _schema(world: "World", role: str) -> None:
     for table, columns in world.net.nodes[role].call("tests.harness.acts.schema").items():
         assert table in ALLOWED_TABLES or not FORBIDDEN_TABLE.search(table), f"{role} has a table {table}"
         for column in columns:
-            allowed = (role, table, column) in ALLOWED_COLUMNS or table.startswith(("accounts_", "account_", "django_", "mfa_", "auth"))
+            allowed = (role, table, column) in ALLOWED_COLUMNS or table.startswith(
+                ("accounts_", "account_", "django_", "mfa_", "auth")
+            )
             assert allowed or not FORBIDDEN_COLUMN.search(column), f"{role} has a column {table}.{column}"
 
 

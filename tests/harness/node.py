@@ -202,7 +202,9 @@ class Node:
 
     # -- acts
 
-    def http(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes, remote: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    def http(
+        self, method: str, path: str, headers: list[tuple[str, str]], body: bytes, remote: str
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
         RANDOM.act(f"http {method} {path} {hashlib.sha256(body).hexdigest()} {CLOCK.now}")
         url, _, query = path.partition("?")
         environ: dict[str, Any] = {

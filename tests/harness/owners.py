@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import h3
 from hypothesis import strategies as st
 
-from tests.harness.stage import CENTRE, JOINED, START, area
+from tests.harness.stage import START, area
 from tests.harness.world import World
 
 ELSEWHERE = (37.7601, -122.2004)
@@ -146,9 +146,5 @@ def _act(world: World, name: str, owner: Owner, request_id: str) -> None:
                 home.act("ignore", request_id)
             case "draft_drop":
                 home.act("draft_and_drop", request_id)
-            case "confirm_cancel":
+            case "confirm_cancel" if home.act("tokens"):  # who joined just now has none yet
                 home.act("confirm_and_cancel", request_id)
-
-
-ALL = JOINED
-PLACE = CENTRE

@@ -64,8 +64,16 @@ class Stage:
         folder.mkdir()
         path = folder / "20270115_071500.mp4"
         make_clip(
-            path, seed=7, seconds=1.0, start=WINDOW[0] + 900, width=160, height=96, fps=10, audio=False,
-            camera=CANARY_CAMERA, place=CANARY_PLACE,
+            path,
+            seed=7,
+            seconds=1.0,
+            start=WINDOW[0] + 900,
+            width=160,
+            height=96,
+            fps=10,
+            audio=False,
+            camera=CANARY_CAMERA,
+            place=CANARY_PLACE,
         )
         os.utime(path, (WINDOW[0] + 1000, WINDOW[0] + 1000))
         return folder

@@ -36,6 +36,12 @@ def mirror(world: "World") -> View:
     return {"exchanges": [_exchange(m, address=True) for m in found]}
 
 
+def network(world: "World") -> View:
+    """Every exchange of every home, wherever it goes: what whoever carries its packets could see without encryption."""
+    found = [m for m in world.net.messages if m.source.startswith("home-")]
+    return {"exchanges": [_exchange(m, address=True) for m in found]}
+
+
 def provider(world: "World") -> View:
     """Every message that is handed to a company, with its moment. Channels on an owner's own network are not theirs."""
     from fairwitness.kit.notify import Reach, classify

@@ -87,6 +87,10 @@ class World:
         """All that a mirror of the hub's static files can see, if homes fetch there."""
         return views.mirror(self)
 
+    def network_view(self) -> views.View:
+        """All that whoever carries the homes' packets can see."""
+        return views.network(self)
+
     def provider_view(self) -> views.View:
         """All that companies that carry notifications can see."""
         return views.provider(self)

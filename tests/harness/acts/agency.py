@@ -71,7 +71,9 @@ def request(
     officer = officers.by_name("diaz")
     found = Case.objects.filter(number=case).first() or cases.open_case(officer, case, more.pop("offense", "nibrs:220"))
     more.pop("offense", None)
-    draft = requests.Draft(area=tuple(area), from_=from_, to=to, msg=msg, expires=expires, **{"contact": "Det. Diaz 510-555-0100"} | more)
+    draft = requests.Draft(
+        area=tuple(area), from_=from_, to=to, msg=msg, expires=expires, **{"contact": "Det. Diaz 510-555-0100"} | more
+    )
     row = requests.draft(officer, found, draft)
     if approve:
         row = requests.approve(officers.by_name("okafor"), row)
@@ -160,7 +162,7 @@ def export(request_id: str, response_ids: list[str], out: str) -> str | None:
             officers.by_name("okafor"),
             requests.get(request_id),
             response_ids,
-            purpose="for the prosecution",
+            purpose="charge the driver of the red hatchback seen near the bakery",
             recipient="District Attorney",
             out=Path(out),
         )
@@ -178,11 +180,15 @@ def custody(response_id: str) -> list[tuple[str, str, bytes, bytes, bytes | None
     ]
 
 
-def report(day: str) -> dict[str, Any]:
+def day_of(response_id: str) -> str:
+    return _response(response_id).inbox_day
+
+
+def findings(day: str) -> list[str]:
+    """Return what disagrees in a day's accounts."""
     from fairwitness.agency.services import reconcile
 
-    found = reconcile.day_report(day)
-    return {"ok": getattr(found, "ok", None), "text": str(found)}
+    return [str(one) for one in reconcile.day_report(day).findings]
 
 
 def lose(response_id: str) -> None:
@@ -219,3 +225,31 @@ def opened(response_id: str) -> tuple[bytes, list[bytes]] | None:
     if manifest is None or None in clips:
         return None
     return manifest.encode(), clips
+
+
+def clips(response_id: str) -> list[str]:
+    return list(_response(response_id).clips.values_list("name", flat=True))
+
+
+def recipient() -> str:
+    """Return an age recipient for a bait."""
+    from fairwitness_core.crypto import seal
+
+    return seal.new_identity()[1]
+
+
+def officer_seeds(names: list[str]) -> list[bytes]:
+    """Return officers' signing seeds: an agency that is in league with the hub, or whose console was broken into."""
+    from fairwitness.agency.services import node, officers
+
+    return [node.get_secret(node.key_file("officers", officers.by_name(name).actor)) for name in names]
+
+
+def submit(envelope: bytes) -> dict[str, Any]:
+    """Hand the hub an envelope past this node's own checks; returns the answer, or the refusal."""
+    from fairwitness.agency.services import hubcalls
+
+    try:
+        return hubcalls.call("request_submit", {"envelope": hubcalls.b64(envelope)})
+    except hubcalls.HubRefused as error:
+        return {"refused": error.code, "rules": [d.code for d in error.details]}

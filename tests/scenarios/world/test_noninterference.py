@@ -32,7 +32,7 @@ _DRAWN = {
 }
 
 
-def _four_views(stage: Stage, plan: Plan) -> dict[str, views.View]:
+def _all_views(stage: Stage, plan: Plan) -> dict[str, views.View]:
     world = stage.world(plan.owners)
     owners.play(world, plan)
     world.check()
@@ -41,12 +41,13 @@ def _four_views(stage: Stage, plan: Plan) -> dict[str, views.View]:
         "hub": world.hub_view(),
         "mirror": world.mirror_view(),
         "provider": world.provider_view(),
+        "network": world.network_view(),
     }
 
 
 def _compare(stage: Stage, base: Base, left: dict[str, Owner], right: dict[str, Owner]) -> None:
-    first, second = _four_views(stage, Plan(base, left)), _four_views(stage, Plan(base, right))
-    for actor in ("provider", "mirror", "hub", "agency"):
+    first, second = _all_views(stage, Plan(base, left)), _all_views(stage, Plan(base, right))
+    for actor in ("provider", "network", "mirror", "hub", "agency"):
         views.same(first[actor], second[actor], actor)
 
 
@@ -99,7 +100,13 @@ def _agency_sees(stage: Stage, base: Base, left: dict[str, Owner], right: dict[s
 
 @pytest.mark.slow
 @pytest.mark.claim("P1", "P2")
-@settings(max_examples=2, **_DRAWN)
+def test_to_the_agency_a_lonely_home_looks_like_a_full_street(stage):
+    _agency_sees(stage, Base(answers=("home-b",)), {"home-b": BUSY["home-b"]}, BUSY | {"home-d": Owner()})
+
+
+@pytest.mark.slow
+@pytest.mark.claim("P1", "P2")
+@settings(max_examples=1, **_DRAWN)
 @given(answers=st.booleans(), left=_existing(), right=_existing())
 def test_the_agency_cannot_tell_who_exists(stage, answers, left, right):
     _agency_sees(stage, Base(answers=("home-b",) if answers else ()), left, right)
