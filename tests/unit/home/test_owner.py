@@ -67,6 +67,24 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_bytes_and_no_second_use(
     assert list(lone.hub.fetches.values()) == [2]
 
 
+def test_a_home_that_loses_power_too_often_waits_for_the_next_fortnight(lone):
+    lone.join()
+    lone.hub.lose_answer = ["/issuer"]
+    for _kill in range(voprf.FETCHES_PER_EPOCH):
+        assert lone.tokens().code == "unreachable"
+        tokens._asked.clear()
+    lone.hub.lose_answer = []
+    assert lone.tokens().code == "invite.used_up"
+    assert lone.tokens().asked is None
+    assert [row.code for row in follower.alarms()] == ["invite.used_up"]
+    epoch = epoch_of(lone.now) + 1
+    lone.hub.log_issuer(epoch)
+    lone.tick()
+    lone.at((epoch + 1) * EPOCH_SECONDS - 1)
+    assert lone.tokens().ready == 8
+    assert follower.alarms() == []
+
+
 @pytest.mark.claim("P10")
 def test_a_hub_that_answers_with_a_key_of_its_own_marks_nobody(lone):
     lone.join()

@@ -25,6 +25,7 @@ from fairwitness.kit.journal import Event, log
 
 MARGIN_S = 86_400  # a token must outlive the longest upload delay and the hub's day for resuming
 _MAX_ANSWER = 1 << 16
+_NO_INVITE = "The hub does not accept this invite; ask for a new one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +150,10 @@ def _evaluated(body: bytes, count: int) -> list[bytes]:
 def _refused(answer: http.Response, waiting: list[Token], now: int) -> str:
     code = error_code(answer)
     if answer.status == 403 and code.startswith("invite."):
-        # Asking again with this invite would change nothing; a new invite starts anew (`join.accept`).
+        # Asking again with this invite would change nothing this fortnight; a new invite starts anew (`join.accept`).
         Token.objects.filter(pk__in=[item.pk for item in waiting]).update(state="dead")
-        follower.raise_alarm(code, "The hub does not accept this invite; ask for a new one.", now)
+        spent = "This invite has given out its tokens for this fortnight; the next come with the next fortnight."
+        follower.raise_alarm(code, spent if code == "invite.used_up" else _NO_INVITE, now)
     return code
 
 
