@@ -1,5 +1,6 @@
 import pytest
 
+from fairwitness.hub.services import agencies
 from tests.unit.hub.world import end_world, make_world
 
 
@@ -14,8 +15,6 @@ def bare(tmp_path, db):
 @pytest.fixture
 def world(bare):
     """A running hub with one agency in its log, at the start of a tick's second."""
-    from fairwitness.hub.services import agencies
-
     assert bare.step() == "ok"
     agencies.register(bare.agency.registration())
     assert bare.step(1) == "ok"

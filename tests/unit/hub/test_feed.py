@@ -5,7 +5,7 @@ from fairwitness_core.model.feed import read_containers
 from fairwitness_core.rules import feed as rules
 
 from fairwitness.hub.models import LogEntry, Tick
-from fairwitness.hub.services import agencies, feed, health, ledger, moderation
+from fairwitness.hub.services import agencies, feed, health, ledger, moderation, recover
 from tests.unit.hub.test_requests import logged, publish
 from tests.unit.hub.world import START, TICK
 
@@ -71,7 +71,7 @@ def test_one_lost_witness_stops_nothing_and_catches_up(world):
         assert world.step(TICK) == "ok"
     world.net.down = set()
     assert world.step(TICK) == "ok"
-    state, verified = world.follow()
+    _, verified = world.follow()
     assert len(verified) == 6
     # After its rest it cosigns again: its size had moved on, and it was told from where.
     for _ in range(3):
@@ -166,8 +166,6 @@ def test_a_notice_that_ran_out_in_the_queue_is_refused(world):
 
 
 def test_rows_can_be_made_anew_from_the_files(world):
-    from fairwitness.hub.services import recover
-
     request = world.agency.request()
     publish(world, request)
     world.step(TICK)

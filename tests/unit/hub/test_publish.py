@@ -20,7 +20,7 @@ def test_a_request_becomes_a_line_that_a_home_believes(world):
     proven = TlogProof.parse(found["proof"].encode()).verify(policy, world.agency.sign(request))
     assert proven.index == found["log_index"]
     assert world.step(60) == "ok"
-    state, verified = world.follow()
+    _, verified = world.follow()
     published = [p for v in verified for p in v.published]
     assert [p.request.id for p in published] == [request.id]
     assert not [r for v in verified for r in v.refused]

@@ -1,5 +1,7 @@
 """Requests at the hub: what is refused, by which rule, what the public learns of it, and how moderation and withdrawal go."""
 
+from dataclasses import replace
+
 import h3
 import pytest
 from fairwitness_core.crypto.sign import SigningKey
@@ -9,7 +11,7 @@ from fairwitness_core.wire import canonical, dsse
 
 from fairwitness.hub.errors import RulesRefused
 from fairwitness.hub.models import LogEntry, PendingEntry, Request
-from fairwitness.hub.services import agencies, ledger, moderation, requests
+from fairwitness.hub.services import agencies, identity, ledger, moderation, requests
 from fairwitness.kit.errors import Refused
 from tests.unit.hub.world import CENTRE, Agency
 
@@ -173,11 +175,11 @@ def test_rate(world, settings):
 def test_a_moderator_refuses_by_a_rule(world):
     request = world.agency.request()
     world.agency.submit(request)
-    with pytest.raises(Refused, match="rule.unknown"):
+    with pytest.raises(Refused, match=r"rule\.unknown"):
         moderation.refuse(request.id, "because")
     moderation.refuse(request.id, "moderation.vague")
     moderation.refuse(request.id, "moderation.vague")
-    with pytest.raises(Refused, match="request.state"):
+    with pytest.raises(Refused, match=r"request\.state"):
         moderation.approve(request.id, 1)
     world.step(60)
     assert [r["rule"] for r in logged(world, "request_refused")] == ["moderation.vague"]
@@ -186,8 +188,6 @@ def test_a_moderator_refuses_by_a_rule(world):
 
 
 def test_an_assembly_needs_a_second_moderator_and_shows(world, tmp_path, monkeypatch):
-    from fairwitness.hub.services import identity
-
     lat, lon = h3.cell_to_latlng(CENTRE)
     calendar = tmp_path / "cal.ics"
     calendar.write_text(
@@ -196,8 +196,6 @@ def test_an_assembly_needs_a_second_moderator_and_shows(world, tmp_path, monkeyp
     )
     census = tmp_path / "cells.csv"
     census.write_text("cell,dwellings\n" + "".join(f"{cell},10\n" for cell in h3.grid_disk(CENTRE, 1)))
-    from dataclasses import replace
-
     changed = replace(identity.settings(), assemblies_file=str(calendar), census_file=str(census))
     monkeypatch.setattr(identity, "settings", lambda: changed)
     request = world.agency.request()

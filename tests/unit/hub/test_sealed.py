@@ -8,7 +8,7 @@ from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.wire import dsse
 
 from fairwitness.hub.models import SealedPending
-from fairwitness.hub.services import identity
+from fairwitness.hub.services import identity, ledger
 from fairwitness.kit.logstore import LogReader
 
 
@@ -73,8 +73,6 @@ def test_bad_batches(world, items):
 
 
 def test_a_crash_between_append_and_row_loses_and_doubles_nothing(world, monkeypatch):
-    from fairwitness.hub.services import ledger
-
     items = commitments(2, b"crash")
     world.agency.call("sealed_append", {"commitments": items})
     real = ledger.catch_up_sealed

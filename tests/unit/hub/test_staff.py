@@ -2,6 +2,7 @@
 
 import json
 
+import h3
 import pytest
 from django.test import Client
 
@@ -68,8 +69,6 @@ def test_a_moderator_works_the_queue(world, moderator):
 
 
 def world_cell():
-    import h3
-
     return h3.latlng_to_cell(37.76, -122.20, 9)
 
 

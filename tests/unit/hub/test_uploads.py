@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from fairwitness_core.crypto import tokens as core
@@ -14,9 +15,9 @@ from fairwitness_core.rules.feed import inbox_leaf, inbox_root
 from fairwitness_core.wire import dsse
 
 from fairwitness.hub.models import InboxLeaf, Invite, Issuance, SpentToken, Upload
-from fairwitness.hub.services import inbox, tokens, uploads
+from fairwitness.hub.services import agencies, identity, inbox, tokens, uploads
 from tests.unit.hub.test_requests import logged
-from tests.unit.hub.world import Responder
+from tests.unit.hub.world import Agency, Responder
 
 
 @pytest.fixture
@@ -207,10 +208,6 @@ def test_a_full_disk_is_said_and_nothing_is_half_stored(world, home, monkeypatch
 
 
 def test_too_little_room_is_said_before_a_token_is_spent(world, home, monkeypatch):
-    from dataclasses import replace
-
-    from fairwitness.hub.services import identity
-
     changed = replace(identity.settings(), min_free_bytes=1 << 50)
     with monkeypatch.context() as patch:
         patch.setattr(identity, "settings", lambda: changed)
@@ -292,9 +289,6 @@ def test_only_the_owner_withdraws(world, home):
 
 
 def test_an_agency_sees_its_own_responses_only(world, home):
-    from fairwitness.hub.services import agencies
-    from tests.unit.hub.world import Agency
-
     home.respond()
     other = Agency(world, id="us-ca-berkeley", seed="berkeley")
     agencies.register(other.registration())
@@ -309,7 +303,7 @@ def test_an_agency_sees_its_own_responses_only(world, home):
 def test_statuses(world, home):
     home.respond()
 
-    def put(status, at, key=None, http=200, rid=home.rid, agency=world.agency.id):
+    def put(status, at, *, key=None, http=200, rid=home.rid, agency=world.agency.id):
         document = ResponseStatus(response_id=rid, agency=agency, status=status, note="", at=at)
         envelope = dsse.sign(dsse.RECEIPT, document.encode(), key or world.agency.key).encode()
         return world.agency.call("status_put", {"envelopes": [dsse.b64(envelope)]}, http)

@@ -12,7 +12,7 @@ from wsgiref.util import setup_testing_defaults
 import h3
 from django.test import Client
 from fairwitness_core.crypto import seal, tokens
-from fairwitness_core.crypto.sign import SigningKey
+from fairwitness_core.crypto.sign import PublicKey, SigningKey
 from fairwitness_core.model import response as documents
 from fairwitness_core.model.agency import AgencyKey
 from fairwitness_core.model.call import Call
@@ -309,8 +309,6 @@ class Responder:
 
     def promise(self, answer):
         envelope = dsse.Envelope.parse(dsse.unb64(answer["promise"], "promise"))
-        from fairwitness_core.crypto.sign import PublicKey
-
         return documents.Promise.parse(envelope.verify(dsse.RECEIPT, PublicKey(self.world.join.hub_key)))
 
     def respond(self):

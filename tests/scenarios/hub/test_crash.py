@@ -1,5 +1,7 @@
 """A sequencer stopped at any write goes on where it was: nothing acknowledged is lost, nothing appears twice."""
 
+import os
+
 import pytest
 
 from fairwitness.hub.models import LogEntry, PendingEntry, Tick
@@ -91,8 +93,6 @@ def test_stopped_at_any_write(world, monkeypatch, point, place):
 
 
 def test_a_failed_sync_of_the_log_is_not_believed(world, monkeypatch):
-    import os
-
     sent = schedule(world)
     name = "fdatasync" if hasattr(os, "fdatasync") else "fsync"
     with monkeypatch.context() as patch:
