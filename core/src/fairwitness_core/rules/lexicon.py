@@ -41,14 +41,15 @@ def _any_of(lines: str, *, words: bool = True) -> re.Pattern[str]:
 
 _TLDS = (
     "ai|app|be|biz|cc|ch|click|club|cloud|co|com|de|dev|edu|es|eu|fr|fyi|gd|gg|gl|gle|gov|id|info|int|io|is|it|ly|link|live|"
-    "me|mil|mobi|net|news|nl|online|org|page|ru|sh|shop|site|so|st|store|tech|tk|to|top|tv|uk|us|vip|web|website|ws|xyz"
+    "me|mil|mobi|net|news|nl|online|org|page|ru|sh|shop|site|so|st|store|tech|tk|to|top|tv|uk|us|vip|web|website|ws|xyz|"
+    r"xn--[a-z0-9-]+|\u0440\u0444|\u0431\u0435\u043b|\u0443\u043a\u0440|\u4e2d\u56fd|\u4e2d\u570b|\u516c\u53f8|\ud55c\uad6d|\u092d\u093e\u0930\u0924"
 )
 LINK = _any_of(
     rf"""
     \b(?:https?|hxxps?|ftps?|data|javascript|file|mailto|tel|sms|intent)\s*:(?:\s*/\s*/|\S)
     \w\s*:\s*//
     \bwww\s*[.\d]
-    (?<![\w@])[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)*\.(?:{_TLDS})(?![\w.]*[a-z])
+    (?<![\w@])[^\W_][\w-]*(?:\.[\w-]+)*\.(?:{_TLDS})(?![\w.]*[^\W\d_])
     \b[\w-]+(?:\.[\w-]+)*\.[a-z]{{2,}}/\S
     \b\w+\s*[\[({{]?\s*\bdot\b\s*[\])}}]?\s*(?:{_TLDS})\b
     \b\w+\s*[\[({{]\s*\.\s*[\])}}]\s*\w+

@@ -23,7 +23,12 @@ _HOMOGLYPHS = str.maketrans(
     "aeopcyxisdkmtbhaeopik.",
 )
 _LEET = str.maketrans("013457@$!", "oieastasi")
-_HIDDEN = re.compile("[\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+# What Unicode lets a program leave undrawn (Default_Ignorable_Code_Point, but for the joiners that some scripts need), lines
+# and paragraphs of its own, and the blanks that are letters or signs by category: each can split a word that a reader sees whole.
+_HIDDEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|am|pm)?\W*")
 _WORD = re.compile(r"[^\W\d_]+")
 _SPACED = re.compile(r"\b(?:[a-z][ ._*-]){3,}[a-z]\b")
@@ -106,8 +111,10 @@ def _link(text: str) -> Violation | None:
     if found := lexicon.MARKUP.search(folded):
         return Violation("text.markup", "the text holds markup, which could carry an image or a link", hint, found.group())
     no_mail = lexicon.EMAIL.sub(" ", folded)
-    if found := lexicon.LINK.search(no_mail):
-        return Violation("text.link", "the text holds a link", hint, found.group())
+    # A reader types what the letters look like, whatever alphabet they were taken from.
+    for reading in dict.fromkeys((no_mail, no_mail.lower().translate(_HOMOGLYPHS))):
+        if found := lexicon.LINK.search(reading):
+            return Violation("text.link", "the text holds a link", hint, found.group())
     return None
 
 
