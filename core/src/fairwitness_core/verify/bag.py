@@ -30,6 +30,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 SKEW = 300  # seconds that an agency's clock may be ahead of the witnesses'
 FIRST_PREV = "0" * 64
+LATE = 3600  # seconds from an event's date to the witnesses' sight of it that a report mentions
 
 
 def verify_bag(files: Files, trust: TrustPolicy | None, *, progress: Callable[[int], None] | None = None) -> BagReport:
@@ -73,6 +74,7 @@ class _Procedure:
     sealed: dict[str, SealedFile] = field(default_factory=dict)
     chain_ends: dict[str, tuple[str, int]] = field(default_factory=dict)  # hash and time of the last custody event
     places: dict[int, str] = field(default_factory=dict)  # sealed-log index -> file, so that no entry serves twice
+    late: dict[str, int] = field(default_factory=dict)  # event -> seconds from its date until witnesses saw it, where over LATE
     records: dict[tuple[str, int | None], AgencyRecord | None] = field(default_factory=dict)
 
     def run(self) -> BagReport:
@@ -342,6 +344,7 @@ class _Procedure:
                 else:
                     self.chain_ends[rid] = (prev, last)
             check.detail = f"{total} signed events, each logged with witnesses, none missing between collection and export."
+            check.detail += self._lateness("bag/custody/")
             if late:
                 check.detail += f" {late} came after the directory of {utc(self.directory_at)}, by whose keys they were judged."
 
@@ -375,9 +378,25 @@ class _Procedure:
         newest = inclusion.checkpoint.newest
         possible = newest is not None and event.at <= newest + SKEW
         check.demand(possible, path, "custody.future", "this event is dated later than the witnesses saw it")
+        # No flaw by itself: a hub may be down for days. But a link may be written long after the date that it bears, and
+        # whoever relies on the date has to know until when nobody outside the agency had seen it.
+        seen = inclusion.checkpoint.reached_at
+        if seen is not None and seen - event.at > LATE:
+            self.late[path] = seen - event.at
         other = self.places.setdefault(inclusion.index, path)
         check.demand(other == path, path, "custody.entry_twice", f"this event has the same log entry as {other}")
         return event
+
+    def _lateness(self, folder: str) -> str:
+        """Say which events below a folder bear a date long before witnesses saw them; nothing where none does."""
+        found = {path: seconds for path, seconds in self.late.items() if path.startswith(folder)}
+        if not found:
+            return ""
+        worst = max(found, key=lambda path: found[path])
+        return (
+            f" {len(found)} of them may have been written later than they say: witnesses first saw {worst} "
+            f"{found[worst] / 3600:.1f} hours after the date that it bears."
+        )
 
     def _subjects(self, check: Recorder, rid: str, path: str, event: CustodyEvent, *, whole: bool) -> None:
         """An event's objects are this response's; the first event names all of them."""
@@ -429,6 +448,7 @@ class _Procedure:
             for name in sorted(strays):
                 check.problem(name, "export.stray", "the export of a response that is not in this bag")
             check.detail = f"Logged with witnesses before the bag left the agency: {'; '.join(words)}."
+            check.detail += self._lateness("seal/")
 
     def _export(self, check: Recorder, path: str, event: CustodyEvent, subjects: Iterable[Subject]) -> None:
         check.demand(event.action == "exported", path, "export.action", "this event is not an export")

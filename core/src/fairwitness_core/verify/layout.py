@@ -46,6 +46,7 @@ SUBJECT_MANIFEST = "manifest.dsse.json"
 SUBJECT_TAGMANIFEST = "tagmanifest-sha256.txt"
 SUBJECT_SEAL = "seal.dsse.json"
 
+LAST_MOMENT = 253_402_300_799  # the last second of the year 9999, as far as calendars here go
 BAGIT_TXT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _LINE = re.compile(rb"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._/-]{0,299})")
 
@@ -103,7 +104,9 @@ def export_path(response_id: str, kind: str) -> str:
 
 
 def utc(at: int) -> str:
-    """Return Unix seconds as readable UTC, such as `2026-11-03 02:00:00 UTC`."""
+    """Return Unix seconds as readable UTC, such as `2026-11-03 02:00:00 UTC`; a witness may sign a time beyond any calendar."""
+    if not 0 <= at <= LAST_MOMENT:
+        return f"Unix second {at}"
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
