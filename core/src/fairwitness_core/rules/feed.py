@@ -315,6 +315,8 @@ def start(pin: Pinned, latest: Container, snapshot: bytes, *, now: int) -> tuple
     _check_pinned(pin, directory, tick.tick * pin.tick_seconds, now)
     first = max(pin.genesis_at, tick.tick * pin.tick_seconds - HISTORY_DAYS * DAY_S) // pin.tick_seconds
     fresh = _fresh_at(cosigned, tick)
+    if fresh < tick.tick * pin.tick_seconds - WITNESS_SKEW_S:
+        raise ProtocolError("feed.before_tick", "the witnesses saw this tick before it began", evidence=str(tick.tick))
     state = FeedState(pin, directory, min(first, tick.tick), None, tick.tick, index, (_head(cosigned),), last_fresh_at=fresh)
     return state, _outcome(cosigned, fresh, now)
 
