@@ -345,7 +345,7 @@ def channel_add(request: HttpRequest, body: ChannelIn) -> Json:
     return _channel(notifier.add_channel(body.name, body.url, instant=body.instant, understood=body.understood))
 
 
-@api.delete("/channels/{channel_id}", auth=owner)
+@api.delete("/channels/{int:channel_id}", auth=owner)
 def channel_remove(request: HttpRequest, channel_id: int) -> Json:
     """Forget a channel."""
     notifier.remove_channel(channel_id)
