@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Run the whole suite: one pytest process per Django role and one for the rest, two at a time, and add up the counts.
+"""Run the whole suite: one pytest process per Django role, one for the pages in a browser and one for the rest; add up.
 
     python scripts/test.py [--proof] [PATH ...] [-- PYTEST-ARGUMENT ...]
 
-Without paths it runs everything; with paths, the groups that they belong to. Tests marked `proof` run with --proof alone. The exit status is 0 only if every group
-ran and nothing failed. The last line is `N passed, N failed, N skipped`.
+Two groups run at a time. Without paths it runs everything; with paths, the groups that they belong to. Tests marked
+`proof` run with --proof alone. The exit status is 0 only if every group ran and nothing failed. The last line is
+`N passed, N failed, N skipped`.
 """
 
 import os
@@ -19,16 +20,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("hub", "agency", "home")
+BROWSER = "browser"
 NO_TESTS = 5
 _print_lock = threading.Lock()
 
 
 def role_of(path: Path) -> str | None:
-    """Return the role of a path given on the command line; '' for none, None where a folder may hold several."""
+    """Return the group of a path given on the command line; '' for the rest, None where a folder may hold several."""
     try:
         parts = path.resolve().relative_to(ROOT / "tests").parts
     except ValueError:
         return ""
+    if parts[:1] == (BROWSER,):
+        return BROWSER
     names = [part.split("::")[0].removesuffix(".py").removeprefix("test_") for part in parts]
     found = next((name for name in names if name in ROLES), "")
     if found:
@@ -37,9 +41,10 @@ def role_of(path: Path) -> str | None:
 
 
 def groups(paths: list[str]) -> dict[str, list[str]]:
-    """Return role ('' or 'core' for what needs none) to the paths that its process is given."""
+    """Return role ('', 'core' or 'browser' for what needs none) to the paths that its process is given."""
     if not paths:
-        return {"": ["tests"], "core": ["core/tests"], **{role: ["tests"] for role in ROLES}}
+        rest = {"core": ["core/tests"], **{role: ["tests"] for role in ROLES}, BROWSER: [f"tests/{BROWSER}"]}
+        return {"": ["tests", f"--ignore=tests/{BROWSER}"], **rest}
     found: dict[str, list[str]] = {}
     for path in paths:
         role = role_of(Path(path))

@@ -47,7 +47,12 @@ clock.set_clock(lambda: time.time() - 3 * 86400)
 codes["expired"] = services.issue_code(services.create_user("late", "Jo Late", kind))
 print(json.dumps(codes))
 """
-RUN = "import sys; from pathlib import Path; from fairwitness.kit import supervise; sys.exit(supervise.run(sys.argv[1], Path(sys.argv[2])))"
+RUN = """
+import sys
+from pathlib import Path
+from fairwitness.kit import supervise
+sys.exit(supervise.run(sys.argv[1], Path(sys.argv[2])))
+"""
 PEOPLE = {
     "agency": [
         "rivera|Ana Rivera|officer",

@@ -117,6 +117,32 @@ def test_a_page_speaks_the_language_of_its_reader(visitor):
     person.go("/auth/sign-in")
     assert person.page.locator("html").get_attribute("lang") == "es"
     assert person.heading() == "Iniciar sesión"
-    person.page.get_by_role("button", name="Iniciar sesión con una llave de acceso").click()
+    person.page.get_by_role("button", name="Entrar con una llave de acceso").click()
     person.page.get_by_text("No se confirmó nada").wait_for()
     person.look("spanish")
+
+
+def test_what_watches_the_pages_is_not_blind(visitor):
+    person = visitor("hub")
+    person.go("/auth/sign-in")
+    person.page.evaluate(
+        """() => {
+          const main = document.querySelector('main')
+          main.insertAdjacentHTML('beforeend', '<img src="/static/kit/icon.svg"><p style="color: red">x</p>')
+          fetch('http://elsewhere.test/').catch(() => {})
+          console.error('a script complains')
+        }"""
+    )
+    person.look("blind")
+    seen = "\n".join(person.troubles)
+    for sign in (
+        "policy violated: style-src",
+        "policy violated: connect-src",
+        "a script complains",
+        "axe blind desktop light: image-alt",
+    ):
+        assert sign in seen, sign
+    person.page.evaluate("() => { location.href = 'http://127.0.0.1:9/' }")
+    person.page.wait_for_timeout(300)
+    assert any("request to another host" in trouble for trouble in person.troubles)
+    person.troubles.clear()
