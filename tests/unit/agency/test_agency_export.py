@@ -3,9 +3,11 @@
 import hashlib
 
 import pytest
+from fairwitness_core.model.custody import CustodyEvent
 from fairwitness_core.verify.bag import verify_bag
 from fairwitness_core.verify.cli import FolderFiles
 from fairwitness_core.verify.trust import TrustPolicy
+from fairwitness_core.wire import dsse
 
 from fairwitness.agency.errors import NotYetLogged, RefusedWhole
 from fairwitness.agency.models import Export, Response, Touch
@@ -125,6 +127,25 @@ def test_a_court_sealed_export_is_not_told(two):
     world, request, responses = two
     export.export(world.tom, request, [responses[1].id], sealed_by="Order 9", **ORDER)
     assert world.told(responses[1]) == ["collected", "accepted"]
+    link = custody.chain(responses[1])[-1]
+    event = CustodyEvent.from_statement(dsse.Envelope.parse(bytes(link.envelope)).payload)
+    assert event.purpose == f"{ORDER['purpose']} (sealed by Order 9)"
+    with pytest.raises(Refused, match=r"purpose\.missing"):
+        export.export(world.tom, request, [responses[1].id], sealed_by="x" * 300, **ORDER)
+
+
+def test_an_export_begun_openly_is_not_finished_as_a_sealed_one(two):
+    world, request, responses = two
+    world.settle()
+    world.hub.slow = True
+    with pytest.raises(NotYetLogged):
+        export.export(world.tom, request, [responses[1].id], **ORDER)
+    world.hub.slow = False
+    world.settle()
+    export.export(world.tom, request, [responses[1].id], sealed_by="Order 9", **ORDER)
+    links = [link for link in custody.chain(responses[1]) if link.action == "exported"]
+    purposes = [CustodyEvent.from_statement(dsse.Envelope.parse(bytes(link.envelope)).payload).purpose for link in links]
+    assert purposes == [ORDER["purpose"], f"{ORDER['purpose']} (sealed by Order 9)"]
 
 
 # ---------------------------------------------------------------- P17, T19

@@ -26,6 +26,7 @@ from fairwitness.kit.errors import Refused
 _EXPORTERS = ("supervisor", "technician")
 _CHUNK = 1 << 20
 _MOST = 256
+_PURPOSE_MAX = 300  # bytes of a custody event's purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,19 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """Who wants a bag of which request, why, for whom, and where."""
+    """Who wants a bag of which request, why, for whom, and where; and which court keeps it from the owner, if one does."""
 
     officer: Officer
     request: Request
     purpose: str
     recipient: str
     out: Path | None
+    sealed_by: str
+
+    @property
+    def words(self) -> str:
+        """What stands in custody: who kept it from the owner is on record as much as why it was done."""
+        return f"{self.purpose} (sealed by {self.sealed_by})" if self.sealed_by else self.purpose
 
 
 def export(
@@ -62,14 +69,21 @@ def export(
     Asking again with the same words goes on where the last try stopped. On return: 1. each response was accepted, belongs
     to the request and has a chain that is proven link by link; 2. an `exported` link naming the bag's hash, purpose and
     recipient is proven for each; 3. every file was hashed while it was written and is what the bag lists; 4. the folder
-    appeared under its name in one step; 5. each owner's status says so, unless `sealed_by` names a court's order.
+    appeared under its name in one step; 5. each owner's status says so, unless `sealed_by` names a court's order, which the
+    link then names too.
     Raises NotYetLogged (ask again), Refused, ProtocolError, DiskFull.
     """
     officers.need(officer, *_EXPORTERS)
     evidence.check_purpose(purpose, other=True, case=request.case.number)
     evidence.check_recipient(recipient)
     responses = _responses(request, response_ids)
-    order = _Order(officer, request, purpose, recipient, out)
+    order = _Order(officer, request, purpose, recipient, out, sealed_by)
+    if sealed_by:
+        canonical.check_text(sealed_by, "sealed_by")
+        if "\n" in sealed_by or not sealed_by.strip() or len(order.words.encode()) > _PURPOSE_MAX:
+            raise Refused(
+                400, "purpose.missing", "Name the court's order in one line.", f"With the purpose, at most {_PURPOSE_MAX} bytes."
+            )
     key = _key(order, responses)
     row = Export.objects.filter(key=key).first()
     if row is not None and row.written_at is not None:
@@ -105,7 +119,8 @@ def _responses(request: Request, response_ids: Sequence[str]) -> list[Response]:
 
 
 def _key(order: _Order, responses: Sequence[Response]) -> str:
-    parts = [order.officer.actor, [r.id for r in responses], str(order.out or ""), order.purpose, order.recipient]
+    # With the order's name, so that what was begun openly is not finished as a sealed one.
+    parts = [order.officer.actor, [r.id for r in responses], str(order.out or ""), order.words, order.recipient]
     return hashlib.sha256(canonical.encode(parts)).hexdigest()
 
 
@@ -183,7 +198,7 @@ def _commit(order: _Order, responses: Sequence[Response], proofs: Mapping[str, b
         response.id: custody.record(
             response,
             "exported",
-            purpose=order.purpose,
+            purpose=order.words,
             subjects=subjects,
             officer=order.officer,
             recipient=order.recipient,
