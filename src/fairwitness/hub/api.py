@@ -271,7 +271,7 @@ def request_refuse(request: HttpRequest, request_id: str, payload: Rule) -> dict
 @api.post("/api/requests/{request_id}/review", auth=gate.Session("moderator"))
 def request_review(request: HttpRequest, request_id: str, payload: Nothing) -> dict[str, Any]:  # noqa: ARG001
     """Let a published emergency request stand."""
-    return _acted(moderation.review(request_id))
+    return _acted(moderation.review(request_id, gate.actor(request).pk))
 
 
 @api.post("/api/requests/{request_id}/withdraw", auth=gate.Session("moderator"))

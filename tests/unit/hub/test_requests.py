@@ -233,8 +233,8 @@ def test_emergency_reviewed_stands(world):
     request = world.agency.request(emergency=True)
     world.agency.submit(request)
     world.step(1)
-    moderation.review(request.id)
-    moderation.review(request.id)
+    moderation.review(request.id, 1)
+    moderation.review(request.id, 1)
     world.now += 7300
     assert moderation.withdraw_unreviewed(world.now) == 0
     world.step(1)
@@ -243,6 +243,21 @@ def test_emergency_reviewed_stands(world):
     moderation.withdraw(request.id)
     world.step(1)
     assert [w["reason"] for w in logged(world, "request_withdrawn")] == ["moderation"]
+
+
+def test_an_emergency_over_an_assembly_needs_as_many_reviewers_as_any_other_needs_moderators(world):
+    request = world.agency.request(emergency=True)
+    world.agency.submit(request)
+    world.step(1)
+    Request.objects.filter(id=request.id).update(required=2)
+    moderation.review(request.id, 1)
+    moderation.review(request.id, 1)
+    assert Request.objects.get(id=request.id).review_due is not None
+    moderation.review(request.id, 2)
+    assert Request.objects.get(id=request.id).review_due is None
+    world.step(1)
+    (reviewed,) = (a for a in logged(world, "moderation_action") if a["action"] == "reviewed")
+    assert reviewed["moderators"] == 2
 
 
 def test_withdrawing_before_publication_leaves_no_trace(world):
