@@ -78,6 +78,9 @@ def issue(code: str, epoch: int, blinded: Sequence[bytes], now: int) -> list[byt
         raise Refused(403, "token.epoch", "Tokens are given out for the present epoch only.", f"Ask for {epoch_of(now)}.")
     if len(blinded) != TOKENS_PER_EPOCH or len(set(blinded)) != len(blinded):
         raise Refused(400, "token.count", f"Send {TOKENS_PER_EPOCH} different blinded elements.")
+    # Before the mathematics, which a stranger would otherwise have us do for nothing; it counts below, where it is taken.
+    if not Invite.objects.filter(code_sha256=_code_hash(code)).exists():
+        raise _invalid()
     key = _key(epoch)
     answers = [tokens.evaluate(key, item) for item in blinded]
     code_hash = _code_hash(code)
@@ -85,7 +88,7 @@ def issue(code: str, epoch: int, blinded: Sequence[bytes], now: int) -> list[byt
     with transaction.atomic():
         invite = Invite.objects.filter(code_sha256=code_hash).first()
         if invite is None:
-            raise Refused(403, "invite.invalid", "This invite code is not valid.", "Check it for typing errors.")
+            raise _invalid()
         if Issuance.objects.filter(digest=digest).exists():
             return answers
         if invite.epoch < epoch:
@@ -95,6 +98,10 @@ def issue(code: str, epoch: int, blinded: Sequence[bytes], now: int) -> list[byt
             raise Refused(403, "invite.used_up", "This invite has given out its tokens for now.", "Ask again next epoch.")
         Issuance.objects.create(digest=digest, epoch=epoch)
     return answers
+
+
+def _invalid() -> Refused:
+    return Refused(403, "invite.invalid", "This invite code is not valid.", "Check it for typing errors.")
 
 
 def check(data: bytes, response_pk: bytes, now: int) -> tuple[Token, int]:
