@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import Pipe as make_pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,22 +47,8 @@ class Message:
 class Remote:
     """A node process and the pipe to it."""
 
-    def __init__(self, name: str, role: str, folder: Path, net: "Net") -> None:
-        self.name, self.role, self.folder, self.net = name, role, folder, net
-        ours, theirs = make_pipe()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "FAIRWITNESS_"))}
-        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment["PYTHONHASHSEED"] = "0"
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.harness.node", role, str(folder), str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            cwd=ROOT,
-        )
-        theirs.close()
-        self.connection = ours
+    def __init__(self, name: str, role: str, folder: Path, net: "Net", connection: Connection) -> None:
+        self.name, self.role, self.folder, self.net, self.connection = name, role, folder, net, connection
 
     def ask(self, *message: Any) -> Any:
         """Send one command; serve the node's own calls while waiting for the result."""
@@ -98,6 +85,7 @@ class Net:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.now = 0.0
+        self.process: subprocess.Popen[bytes]
         self.nodes: dict[str, Remote] = {}
         self.hosts: dict[str, Callable[[Message], None]] = {}
         self.messages: list[Message] = []
@@ -106,12 +94,28 @@ class Net:
         self.twist: Callable[[Message], None] = lambda message: None
         self.active: set[str] = set()
 
-    def node(self, name: str, role: str) -> Remote:
-        """Start a node process once; later calls return it."""
-        if name not in self.nodes:
-            self.nodes[name] = remote = Remote(name, role, self.folder / "nodes" / name, self)
+    def start(self, roles: dict[str, str]) -> None:
+        """Start a process for each name with its role: forks of one, which imports what all of them need."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "FAIRWITNESS_"))}
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment["PYTHONHASHSEED"] = "0"
+        words, handles = [], []
+        for name, role in roles.items():
+            folder = self.folder / "nodes" / name
+            folder.mkdir(parents=True, mode=0o700)
+            ours, theirs = make_pipe()
+            words += [role, str(folder), str(theirs.fileno())]
+            handles.append(theirs)
+            self.nodes[name] = remote = Remote(name, role, folder, self, ours)
             self.hosts[f"{name}.test"] = self._deliver_to(remote)
-        return self.nodes[name]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.harness.node", *words],
+            pass_fds=[handle.fileno() for handle in handles],
+            env=environment,
+            cwd=ROOT,
+        )
+        for handle in handles:
+            handle.close()
 
     def wsgi(self, host: str, application: Any, up: Callable[[], bool] = lambda: True) -> None:
         """Serve a WSGI application (a witness) in this process under a host name, while it is `up`."""
@@ -137,9 +141,7 @@ class Net:
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         message = Message(self.now, source, parts.netloc, method, path, headers, body, address=self.address(source))
         deliver = self.hosts.get(parts.netloc)
-        if deliver is None:
-            return None
-        if not self.tamper(message):
+        if deliver is not None and not self.tamper(message):
             deliver(message)
             self.twist(message)
         self.messages.append(message)
@@ -188,9 +190,7 @@ class Net:
     def close(self) -> None:
         for remote in self.nodes.values():
             remote.connection.close()
-        for remote in self.nodes.values():
-            remote.process.kill()
-            remote.process.wait(timeout=10)
+        self.process.wait(timeout=20)
 
 
 def _run_wsgi(application: Any, message: Message) -> None:

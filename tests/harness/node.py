@@ -1,6 +1,6 @@
 """One role in one long-lived process, driven over a pipe with an injected clock, randomness and network.
 
-Run as `python -m tests.harness.node ROLE FOLDER FD`. Requests come as pickled tuples on the connection FD:
+Run as `python -m tests.harness.node ROLE FOLDER FD [ROLE FOLDER FD ...]`. Requests come as pickled tuples on the connection FD:
 
     ("build", dotted name, args, kwargs, now, seed)   make FOLDER a node of the role with a function of `tests.harness.acts`
     ("reset", template, now, seed)      replace FOLDER by a copy of the template folder and start over
@@ -15,6 +15,7 @@ While it works on one, the node may ask the driver: ("out", method, url, headers
 title, body) for a message to a notification provider. Answers come back on the same pipe.
 """
 
+import gc
 import hashlib
 import importlib
 import io
@@ -312,9 +313,39 @@ class Node:
             self.connection.send_bytes(pickle.dumps(result))
 
 
+def main(words: list[str]) -> None:
+    """Fork one process for each ROLE FOLDER FD, and wait for all of them."""
+    for name in SHARED:
+        importlib.import_module(name)
+    specs = [(words[i], Path(words[i + 1]), int(words[i + 2])) for i in range(0, len(words), 3)]
+    gc.freeze()
+    children = []
+    for role, folder, handle in specs:
+        child = os.fork()
+        if child == 0:
+            for _, _, other in specs:
+                if other != handle:
+                    os.close(other)
+            Node(role, folder, Connection(handle)).serve()
+            os._exit(0)
+        children.append(child)
+    for _, _, handle in specs:
+        os.close(handle)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+SHARED = (
+    "allauth", "apprise", "cryptography.hazmat.primitives.asymmetric.ed25519", "django.contrib.auth",
+    "django.db.backends.sqlite3.base", "django.core.handlers.wsgi", "django.forms", "django.template", "django.test.client",
+    "fairwitness.kit.http", "fairwitness.kit.supervise", "fairwitness_core.rules.feed", "fairwitness_core.verify.bag", "h3",
+    "httpx", "numpy", "pydantic", "pyrage", "shapely", "voprf", "fido2.server", "fairwitness.kit.video.worker",
+)  # fmt: skip
+"""What every role imports; none of it may read settings, draw randomness that matters, or start a thread."""
+
+
 if __name__ == "__main__":
-    role, folder, descriptor = sys.argv[1:]
     os.environ.setdefault("PYTEST_VERSION", "harness")
     from tests.harness import acts, unseeded
 
-    Node(role, Path(folder), Connection(int(descriptor))).serve()
+    main(sys.argv[1:])

@@ -97,8 +97,7 @@ class Stage:
         net = self.net
         listed = self._witnesses()
         roles = {"hub": "hub", "agency": "agency"} | dict.fromkeys(self.home_names, "home")
-        for name, role in roles.items():
-            net.node(name, role)
+        net.start(roles)
         net.active = set(roles)
         hub, agency = net.nodes["hub"], net.nodes["agency"]
         with ThreadPoolExecutor(len(roles)) as pool:

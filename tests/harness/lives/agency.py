@@ -340,8 +340,8 @@ class Prepared:
                     wrapped = files.read_secret(node.hold_file(response.id))
                     identity = hold.seal.open_bytes(wrapped, [node.hold_identity()]).decode()
                 for clip in response.clips.all():
-                    raw = (node.evidence_folder(response.id) / f"{clip.name}.age").open("rb")
-                    with evidence.SealedFile(raw, identity) as stream:
+                    raw = (node.evidence_folder(response.id) / f"{clip.name}{evidence.SUFFIX}").open("rb")
+                    with evidence.SegmentReader(raw, [identity]) as stream:
                         assert hashlib.sha256(stream.read()).hexdigest() == clip.sha256
 
     def life(self, name: str) -> Life:
