@@ -270,16 +270,49 @@ def test_a_promise_is_found_in_its_day_or_an_alarm_is_raised(asked):
     answer.refresh_from_db()
     day = Promise.parse(dsse.Envelope.parse(bytes(answer.promise)).payload).inbox_day
     asked.hub.close_inbox(day)
+    asked.tick()
     asked.at(asked.now + 2 * 86_400)
     sharing.status_due(asked.now)
     answer.refresh_from_db()
-    assert answer.inbox_state == "listed"
+    assert answer.inbox_state == "logged"
     Answer.objects.update(inbox_state="")
     asked.hub.close_inbox(day, leave_out={answer.response_id})
     sharing.status_due(asked.now)
     answer.refresh_from_db()
     assert answer.inbox_state == "missing"
     assert [row.code for row in follower.alarms()] == ["inbox.missing"]
+
+
+@pytest.mark.claim("P17")
+@pytest.mark.parametrize("served", [True, False])
+def test_a_list_that_is_not_in_the_log_or_not_served_is_an_alarm_once_it_is_overdue(asked, monkeypatch, served):
+    answer = answers.confirm(answers.draft(f"{1:032x}").pk, at_once=True)
+    go(asked)
+    answer.refresh_from_db()
+    day = Promise.parse(dsse.Envelope.parse(bytes(answer.promise)).payload).inbox_day
+    asked.hub.close_inbox(day)  # the feed never brings this root to the home
+    if not served:
+        asked.hub.inbox.clear()
+    asked.at(asked.now + 2 * 86_400)
+    asked.hub.calls.clear()
+    sharing.status_due(asked.now)
+    answer.refresh_from_db()
+    assert answer.inbox_state == ""
+    assert [call for call in asked.hub.calls if "status" in str(call)], "waiting for the list keeps no status back"
+    monkeypatch.setattr(sharing, "_inbox_overdue", lambda _day: True)
+    sharing.status_due(asked.now)
+    answer.refresh_from_db()
+    assert answer.inbox_state == "missing"
+    assert "inbox.missing" in [row.code for row in follower.alarms()]
+
+
+def test_a_list_is_overdue_when_the_feed_was_read_two_days_behind_it(asked, monkeypatch):
+    now = follower.status().next_tick * asked.world.tick_seconds
+    day = f"{asked.world.start:d}"
+    monkeypatch.setattr(sharing.feed, "first_tick_after", lambda _day, _seconds: now - sharing.INBOX_LATE_S)
+    assert sharing._inbox_overdue(day)
+    monkeypatch.setattr(sharing.feed, "first_tick_after", lambda _day, _seconds: now - sharing.INBOX_LATE_S + 1)
+    assert not sharing._inbox_overdue(day)
 
 
 def test_a_false_promise_is_no_receipt(asked):

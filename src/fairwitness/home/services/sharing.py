@@ -23,6 +23,7 @@ from fairwitness.kit.journal import Event, log
 
 ORIG_PREFIX = b"fairwitness/orig"
 _SMALL = 1 << 16
+INBOX_LATE_S = 2 * 86_400  # after its day, a list that is still to be logged counts as kept back
 _MAX_STATUS = 1 << 18
 _MAX_LEAVES = 1 << 28
 FINAL_STATES = ("expired", "withdrawn")
@@ -156,8 +157,16 @@ def _promise_of(answer: Answer) -> Promise:
 
 
 def _inbox_over(answer: Answer, now: int) -> bool:
+    """Tell whether the day's list can be judged: its root came in the feed, or should have come long ago."""
     day = _promise_of(answer).inbox_day
-    return now >= feed.first_tick_after(day, 1) + 3600
+    if now < feed.first_tick_after(day, 1) + 3600:
+        return False
+    return InboxRoot.objects.filter(day=day).exists() or _inbox_overdue(day)
+
+
+def _inbox_overdue(day: str) -> bool:
+    """Tell whether this home has read the feed so far behind `day` that a root in the log would be known to it."""
+    return follower.status().next_tick * join.current().pin.tick_seconds >= feed.first_tick_after(day, 1) + INBOX_LATE_S
 
 
 def _fetch_status(answer: Answer, now: int) -> None:
@@ -205,19 +214,24 @@ def _take_statuses(answer: Answer, envelopes: list[bytes], now: int) -> None:
 
 
 def _check_inbox(answer: Answer, now: int) -> None:
-    """Look for the promise's leaf in its day's list; a missing one with a signed promise proves suppression."""
+    """Look for the promise's leaf in its day's list under the root in the log.
+
+    A leaf that is missing proves suppression, with the signed promise. So does a list that is not served, or whose root is
+    not in the log, once it is overdue: a list without its root could have been made for this home alone.
+    """
     promise = _promise_of(answer)
     try:
         reply = http.Http().get(f"{join.current().join.url}/feed/v1/inbox/{promise.inbox_day}", max_bytes=_MAX_LEAVES)
     except (http.Unreachable, http.TooLarge):
         return
-    if reply.status != 200 or not reply.body or len(reply.body) % 32:
+    served = reply.status == 200 and bool(reply.body) and len(reply.body) % 32 == 0
+    if not served and not _inbox_overdue(promise.inbox_day):
         return
-    leaves = [reply.body[i : i + 32] for i in range(0, len(reply.body), 32)]
+    leaves = [reply.body[i : i + 32] for i in range(0, len(reply.body), 32)] if served else []
     logged = InboxRoot.objects.filter(day=promise.inbox_day).first()
-    rooted = logged is None or bytes(logged.root) == feed.inbox_root(leaves)
-    if feed.inbox_leaf(promise.response_id, promise.sealed, promise.tick) in leaves and rooted:
-        answer.inbox_state = "logged" if logged else "listed"
+    rooted = logged is not None and bytes(logged.root) == feed.inbox_root(leaves)
+    if rooted and feed.inbox_leaf(promise.response_id, promise.sealed, promise.tick) in leaves:
+        answer.inbox_state = "logged"
         answers.note(answer, "inbox_listed", now)
     else:
         answer.inbox_state = "missing"
