@@ -6,18 +6,17 @@ goes from one seal straight into the next, and what a decoder must see as a file
 """
 
 import base64
+import contextlib
 import io
 import json
 import os
 import resource
 import sys
-import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from fairwitness_core.crypto import seal
-from fairwitness_core.crypto.sealfile import SealedFile
+from fairwitness_core.crypto.segments import SUFFIX, SegmentReader, SegmentWriter
 from fairwitness_core.wire.errors import ProtocolError
 from fairwitness_core.wire.frames import ClipDigest
 
@@ -31,57 +30,29 @@ _CPU_SECONDS = 3600
 _FILES = 256
 
 
-@dataclass(slots=True)
-class _Reader:
-    """A pipe's end as a source."""
-
-    handle: int
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self.handle, min(size, 1 << 16) if size >= 0 else 1 << 16)
-
-
 class Resealer:
-    """A clip's sink that seals what it is given to another key at once, in a second thread joined by a pipe.
-
-    The two seals alternate: one reads while the other's write waits in the kernel, which is where pyrage lets go.
-    """
+    """A clip's sink that seals what it is given to another key at once, in segments that can be read at any place."""
 
     def __init__(self, path: Path, recipient: str) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, files.PRIVATE_FILE)
         self._file = os.fdopen(handle, "wb")
-        self._out, self._in = os.pipe()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(recipient,))
-        self._thread.start()
-
-    def _run(self, recipient: str) -> None:
-        try:
-            seal.seal_stream(_Reader(self._out), self._file, [recipient])
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            self._failure = error
-        finally:
-            os.close(self._out)
-            self._file.close()
+        self._segments = SegmentWriter(self._file, [recipient])
 
     def write(self, data: bytes) -> None:
         """Seal the next bytes."""
-        try:
-            files.write_all(self._in, data)
-        except BrokenPipeError:
-            self._thread.join()
-            raise self._failure or OSError("the clip could not be stored") from None
+        self._segments.write(data)
 
     def close(self, digest: ClipDigest | None = None) -> None:  # noqa: ARG002 - the reader of frames checked it
-        """Finish the file; durable on return. Raises what the sealing raised."""
-        if self._in >= 0:
-            os.close(self._in)
-            self._in = -1
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+        """Finish the file; durable on return."""
+        self._segments.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Leave the file as it is; an unfinished one never reads as whole. Nothing happens to a finished one."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
@@ -96,32 +67,25 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     sinks: list[Resealer] = []
 
     def open_clip(name: str) -> Resealer:
-        sinks.append(Resealer(folder / f"{name}.age", recipient))
+        sinks.append(Resealer(folder / f"{name}{SUFFIX}", recipient))
         return sinks[-1]
 
     # 1., 2.
     try:
         opened = open_sealed(Path(job["sealed"]), [str(job["identity"])], open_clip)
     except BaseException:
-        _abandon(sinks)
+        for sink in sinks:
+            sink.abandon()
         raise
     files.sync_folder(folder)
     # 3., 4.
     for clip in opened.clips:
-        with (folder / f"{clip.name}.age").open("rb") as raw, SealedFile(raw, own) as plain:
+        with SegmentReader((folder / f"{clip.name}{SUFFIX}").open("rb"), [own]) as plain:
             _check(clip.name, io.BufferedReader(plain, 1 << 16))
     return {
         "manifest": base64.b64encode(opened.manifest).decode(),
         "clips": [{"name": c.name, "sha256": c.sha256.hex(), "size": c.size} for c in opened.clips],
     }
-
-
-def _abandon(sinks: list[Resealer]) -> None:
-    for sink in sinks:
-        try:
-            sink.close()
-        except (OSError, ProtocolError):
-            continue
 
 
 def _check(name: str, clip: BinaryIO) -> None:

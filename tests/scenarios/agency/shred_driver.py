@@ -3,13 +3,14 @@
 Run by test_shred.py as a process of its own, because it needs a database file, its write-ahead log and its free pages.
 """
 
+import io
 import json
 import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fairwitness_core.crypto import seal
+from fairwitness_core.crypto import seal, segments
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.services import setup
@@ -47,6 +48,8 @@ def identities(disk: dict[str, bytes]) -> list[str]:
 def opens(ciphertext: bytes, disk: dict[str, bytes]) -> bool:
     found = identities(disk)
     try:
+        if ciphertext.startswith(segments.MAGIC):
+            return bool(segments.SegmentReader(io.BytesIO(ciphertext), found).read())
         return bool(seal.open_bytes(ciphertext, found))
     except ProtocolError:
         return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from fairwitness_core.crypto import random
-from fairwitness_core.crypto.sealfile import SealedFile
+from fairwitness_core.crypto.segments import SUFFIX, SegmentReader
 from fairwitness_core.model.response import Manifest, StepForward, verify_responder
 from fairwitness_core.rules import wording
 from fairwitness_core.wire import canonical
@@ -246,5 +246,5 @@ def _may(officer: Officer, response: Response, action: str, target: str) -> None
 
 def _decrypt(response: Response, name: str) -> BinaryIO:
     identity = node.get_secret(node.key_file("responses", response.id)).decode()
-    raw = (node.evidence_folder(response.id) / f"{name}.age").open("rb")
-    return io.BufferedReader(SealedFile(raw, identity), 1 << 16)
+    raw = (node.evidence_folder(response.id) / f"{name}{SUFFIX}").open("rb")
+    return io.BufferedReader(SegmentReader(raw, [identity]), 1 << 16)

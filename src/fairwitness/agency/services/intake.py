@@ -5,6 +5,7 @@ Nothing here writes plaintext to a disk. What fails is quarantined by the collec
 
 import base64
 import errno
+import io
 import json
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fairwitness_core.crypto import seal
-from fairwitness_core.crypto.sealfile import which_opens
+from fairwitness_core.crypto.segments import SUFFIX, SegmentWriter, which_opens
 from fairwitness_core.model.document import kind_of
 from fairwitness_core.model.response import Clip, Manifest, StepForward, verify_responder
 from fairwitness_core.wire import canonical, dsse
@@ -52,14 +53,16 @@ class Intake:
 def owner_of(spool: Path) -> tuple[Request, str]:
     """Return the request, and its age identity, that a sealed file is addressed to.
 
-    Raises ProtocolError for what is no sealed file, `intake.no_key` where no key of ours opens it.
+    Raises ProtocolError for what is no sealed file, `intake.no_key` where no key of ours opens its first bytes.
     """
     known = requests.keys()
     with spool.open("rb") as stream:
-        found = which_opens(stream, [identity for _, identity in known])
+        found = which_opens([identity for _, identity in known], stream)
     if found is None:
-        raise ProtocolError("intake.no_key", "no key of ours opens it", hint="its request's key may be destroyed already")
-    return known[found]
+        raise ProtocolError(
+            "intake.no_key", "no key of ours opens it, or it was changed", hint="its request's key may be destroyed already"
+        )
+    return next(entry for entry in known if entry[1] == found)
 
 
 def take(spool: Path, response_id: str, request: Request, identity: str) -> Intake:
@@ -81,7 +84,7 @@ def take(spool: Path, response_id: str, request: Request, identity: str) -> Inta
         # 2. to 5.
         clips, until, about = _read(envelope, response_id, request, result["clips"])
         # 6.
-        files.write_atomic(folder / f"{MANIFEST}.age", seal.seal_bytes(envelope, [recipient]))
+        files.write_atomic(folder / f"{MANIFEST}{SUFFIX}", _sealed(envelope, recipient))
     except BaseException:
         node.remove_folder(folder)
         raise
@@ -101,6 +104,14 @@ def clear_leftovers() -> None:
     """Remove what an interrupted intake left: unfinished folders that nothing names."""
     for entry in node.settings().folder("evidence").glob(".*.new"):
         shutil.rmtree(entry)
+
+
+def _sealed(envelope: bytes, recipient: str) -> bytes:
+    sink = io.BytesIO()
+    segments = SegmentWriter(sink, [recipient])
+    segments.write(envelope)
+    segments.close()
+    return sink.getvalue()
 
 
 def _read(
