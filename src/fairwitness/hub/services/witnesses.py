@@ -14,6 +14,7 @@ from fairwitness.kit.logstore import LogStore
 
 _ANSWER = 1 << 16
 _LONGEST_REST = 60
+_AHEAD = 60  # seconds by which a witness may be ahead of us
 
 
 class HeadBehind(Exception):
@@ -93,10 +94,18 @@ class Witnesses:
         now = clock.now()
         ready = [w for w in policy.witnesses if w.url and self._rests.get(w.name, _Rest()).until <= now]
         resting = [w for w in policy.witnesses if w.url and w not in ready]
-        lines: dict[str, note.SignatureLine] = {}
+        good: dict[str, note.SignatureLine] = {}
+        ahead: dict[str, note.SignatureLine] = {}
         for group in (ready, resting):
-            if not lines or not policy.met(lines):
-                lines.update(self._ask(group, store, signed, size, now))
+            if not good or not policy.met(good):
+                for name, line in self._ask(group, store, signed, size, now).items():
+                    (ahead if _time(line) > now + _AHEAD else good)[name] = line
+        # A home that sees one time far ahead of its clock believes nothing until its owner looks: one witness must not be
+        # able to bring that about. Where the quorum needs the line it goes out all the same, for our clock may be the wrong one.
+        lines = good if policy.met(good) else {**good, **ahead}
+        if ahead and lines is good:
+            for name in ahead:
+                log(Event.WITNESS_REFUSED, witness=name, code="witness.clock")
         cosigned = signed.with_signatures(*lines.values())
         try:
             policy.verify(cosigned)
@@ -166,3 +175,8 @@ class Witnesses:
                 cosignature.verify(signed.with_signatures(line), witness.key)
                 return line
         raise ProtocolError("witness.line", "a witness answered without its own signature")
+
+
+def _time(line: note.SignatureLine) -> int:
+    """Return the time of a cosignature that `_line` verified: its first eight bytes."""
+    return int.from_bytes(line.signature[:8], "big")
