@@ -153,3 +153,13 @@ def test_a_small_container_of_empty_lines_does_not_fill_a_homes_memory(world):
     finally:
         tracemalloc.stop()
     assert peak < 40 << 20  # the content and some copies of it; a list of its lines takes 16 times as much
+
+
+def test_a_character_that_is_newer_than_a_homes_unicode_costs_it_that_request_and_not_the_feed(world):
+    # U+0378 stands for any code point that the hub's program knows and this one does not.
+    state = world.joined()
+    world.publish(world.request(1, msg="A burglar broke a rear window and left in a silver van \u0378 with a ladder."))
+    world.publish(world.request(2, area=world.area((37.83, -122.25))))
+    seen = world.check(state, world.tick())
+    assert [line.rule for line in seen.refused] == ["text.hidden"]
+    assert len(seen.published) == 1

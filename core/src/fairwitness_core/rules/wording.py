@@ -102,6 +102,10 @@ def _hidden(text: str) -> Violation | None:
     if found := _HIDDEN.search(text):
         message = "the text holds an invisible or direction-changing character"
         return Violation("text.hidden", message, "type the text anew", f"U+{ord(found.group()):04X}")
+    for character in text:
+        if unicodedata.category(character) == "Cn":
+            message = "the text holds a character that this program's Unicode does not know"
+            return Violation("text.hidden", message, "type the text anew", f"U+{ord(character):04X}")
     return None
 
 

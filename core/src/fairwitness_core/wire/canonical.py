@@ -18,13 +18,23 @@ MAX_DEPTH = 16
 DEFAULT_LIMIT = 1 << 20
 
 
+# Not the code points that are merely unassigned (Cn): which those are changes with each version of Unicode, and a program must
+# read what a newer one wrote. Rules about what people may write refuse them (`rules.wording`).
+_UNSEEN = frozenset({"Cc", "Cs", "Co", "Cf", "Zl", "Zp"})
+
+
+def _is_noncharacter(code: int) -> bool:
+    """Tell whether a code point will never be a character (Unicode 3.4, D14)."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+
+
 def check_text(text: str, where: str = "string") -> str:
     """Return `text` if it is NFC without control characters other than newline; raises ProtocolError."""
     if not text.isascii() and unicodedata.normalize("NFC", text) != text:
         raise ProtocolError("text.not_nfc", f"{where} is not in Unicode normal form C", evidence=text, hint="normalise")
     if not text.isprintable():
         for character in text:
-            if character != "\n" and unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn", "Cf", "Zl", "Zp"}:
+            if character != "\n" and (unicodedata.category(character) in _UNSEEN or _is_noncharacter(ord(character))):
                 raise ProtocolError(
                     "text.control",
                     f"{where} holds a control or invisible character",
