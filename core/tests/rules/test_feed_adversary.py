@@ -5,8 +5,10 @@ import tracemalloc
 import zlib
 
 import pytest
+from fairwitness_core.model.agency import KeyRotated
 from fairwitness_core.model.hub import PolicyChanged
 from fairwitness_core.rules import caps, feed
+from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire.errors import ProtocolError
 
 from core.tests.rules.feed_world import AGENCY, START, TICK, World, key
@@ -163,3 +165,13 @@ def test_a_character_that_is_newer_than_a_homes_unicode_costs_it_that_request_an
     seen = world.check(state, world.tick())
     assert [line.rule for line in seen.refused] == ["text.hidden"]
     assert len(seen.published) == 1
+
+
+def test_keys_of_an_agency_that_a_newer_version_authorised_do_not_stop_the_feed(world):
+    state = world.joined()
+    newer = {**world.authorized(agency="us-ca-berkeley").to_json(), "v": 2, "new": 1}
+    world.log.append(dsse.sign(dsse.ENTRY, canonical.encode(newer), world.hub).encode())
+    world.publish(KeyRotated(agency="us-ca-berkeley", add=(world.agency_key(key("x")),), remove=(), at=world.start))
+    seen = world.check(state, world.tick())
+    assert seen.opaque == 1
+    assert seen.state.directory.agency("us-ca-berkeley") is None

@@ -80,7 +80,8 @@ class Directory:
         else:
             if isinstance(document, AgencyAuthorized):
                 self._known.add(document.agency)
-            if isinstance(document, AgencySuspended | KeyRotated) and document.agency not in self._known:
+            # Where an entry could not be read, it may have been the one that authorised the agency (design.md 9.13).
+            if isinstance(document, AgencySuspended | KeyRotated) and document.agency not in self._known and not self.opaque:
                 raise ProtocolError("directory.agency", "no such agency", evidence=document.agency)
             self._entries.append((line.index, document))
         self.lines.append(line)
