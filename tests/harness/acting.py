@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h3
+
 from tests.harness.net import NodeError
-from tests.harness.stage import WITNESSES, area
+from tests.harness.scene import WITNESSES, area
 from tests.harness.world import World
 
 
@@ -148,8 +150,6 @@ class Story:
 
 
 def _spot(number: int) -> tuple[float, float]:
-    import h3
-
     lat, lon = h3.cell_to_latlng(area()[number % 7])
     return lat, lon
 

@@ -1,5 +1,6 @@
 """What must hold of a whole world at any moment, whatever happened before."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -7,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from fairwitness_core.crypto.sign import PublicKey
 from fairwitness_core.model import custody
-from fairwitness_core.model.document import kind_of
 from fairwitness_core.model.feed import read_containers, scope_root
 from fairwitness_core.model.hub import FeedTick, JoinFile
 from fairwitness_core.model.response import Promise
+from fairwitness_core.tlog import merkle, tiles
 from fairwitness_core.tlog.checkpoint import Checkpoint
 from fairwitness_core.tlog.note import Note, VerifierKey, decode_base64
 from fairwitness_core.tlog.policy import Policy
 from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.verify.log import check_log
 from fairwitness_core.wire import canonical, dsse
+
+from fairwitness.kit.journal import Event
+from fairwitness.witness import services
 
 if TYPE_CHECKING:
     from tests.harness.world import World
@@ -85,8 +89,6 @@ def _logs(world: "World", join: JoinFile, policy: Policy) -> None:
 
 
 def _heads(folder: Any) -> list[tuple[str, int, bytes]]:
-    from fairwitness.witness import services
-
     config = services.load(folder)
     page = services.logs_page(services.open_store(config), config).decode()
     found = []
@@ -98,8 +100,6 @@ def _heads(folder: Any) -> list[tuple[str, int, bytes]]:
 
 
 def _root_at(fetch: Any, size: int) -> bytes:
-    from fairwitness_core.tlog import merkle, tiles
-
     head = Checkpoint.parse(Note.parse(fetch("checkpoint")).text)
     return merkle.tree_root(size, tiles.node_reader(fetch, head.size))
 
@@ -125,7 +125,7 @@ def _ticks(world: "World", join: JoinFile, policy: Policy) -> None:
     for number, data in list(world.records.ticks.items())[-3:]:
         if number in numbers:
             assert (folder / str(number)).read_bytes() == data, f"tick {number} was changed after it was served"
-    logged = [t for t in world.hub.call("tests.harness.acts.hub.tick_rows")]
+    logged = world.hub.act("tick_rows")
     assert len({number for number, _ in logged}) == len(logged), "one tick number stands twice in the log"
 
 
@@ -155,12 +155,7 @@ def _custody(world: "World", policy: Policy) -> None:
     for rid, _, _ in world.agency.act("responses"):
         before = "0" * 64
         for action, state, envelope, nonce, proof in world.agency.act("custody", rid):
-            event = (
-                custody.CustodyEvent.from_statement(dsse.Envelope.parse(envelope).payload)
-                if hasattr(custody.CustodyEvent, "from_statement")
-                else None
-            )
-            prev = event.prev if event else canonical.decode(dsse.Envelope.parse(envelope).payload)["predicate"]["prev"]
+            prev = canonical.decode(dsse.Envelope.parse(envelope).payload)["predicate"]["prev"]
             assert prev == before, f"the chain of {rid} is broken at {action}"
             before = _sha256(envelope)
             if state == "proven":
@@ -169,8 +164,6 @@ def _custody(world: "World", policy: Policy) -> None:
 
 
 def _sha256(data: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(data).hexdigest()
 
 
@@ -186,8 +179,6 @@ def _schema(world: "World", role: str) -> None:
 
 def _journal(world: "World", name: str) -> None:
     """Only declared events with declared fields, no dropped one, no defect."""
-    from fairwitness.kit.journal import Event
-
     declared = {event.label: event.fields for event in Event}
     for line in world.net.nodes[name].call("tests.harness.acts.journal"):
         fields = declared[line["event"]]
@@ -195,8 +186,3 @@ def _journal(world: "World", name: str) -> None:
         assert not extra, f"{name} logged {sorted(extra)} with {line['event']}"
         if line["event"] in ("defect", "job_failed"):
             assert line["error"] in EXPECTED_FAILURES, f"{name}: {line}"
-
-
-def kinds(payload: bytes) -> str:
-    """Return an entry's type."""
-    return kind_of(canonical.decode(payload))[0]

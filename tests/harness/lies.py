@@ -13,6 +13,7 @@ from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.wire import canonical, dsse
 
 from tests.harness.net import Message
+from tests.harness.scene import MESSAGE, WINDOW, area
 from tests.harness.world import World
 
 
@@ -81,8 +82,6 @@ class Forger:
 
 def bait(world: World, *, signers: tuple[str, ...] = ("diaz", "okafor"), **changes: object) -> bytes:
     """A request that real officers' keys signed, with fields as no honest console would make them."""
-    from tests.harness.stage import MESSAGE, WINDOW, area
-
     number = hashlib.sha256(repr((sorted(changes.items()), signers)).encode()).hexdigest()[:32]
     at = int(world.net.now)
     body = {

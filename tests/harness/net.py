@@ -10,7 +10,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing import Pipe as make_pipe
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class Remote:
         """Send one command; serve the node's own calls while waiting for the result."""
         self.connection.send_bytes(pickle.dumps(message))
         while True:
-            answer = pickle.loads(self.connection.recv_bytes())
+            answer = pickle.loads(self.connection.recv_bytes())  # noqa: S301 - our own child
             if answer[0] == "result":
                 return answer[1]
             if answer[0] == "error":
@@ -103,7 +103,7 @@ class Net:
         for name, role in roles.items():
             folder = self.folder / "nodes" / name
             folder.mkdir(parents=True, mode=0o700)
-            ours, theirs = make_pipe()
+            ours, theirs = Pipe()
             words += [role, str(folder), str(theirs.fileno())]
             handles.append(theirs)
             self.nodes[name] = remote = Remote(name, role, folder, self, ours)
@@ -195,7 +195,7 @@ class Net:
 
 def _run_wsgi(application: Any, message: Message) -> None:
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        message.status, message.answer_headers = int(status.split()[0]), list(headers)
+        message.status, message.answer_headers = int(status.split(maxsplit=1)[0]), list(headers)
         return lambda data: None
 
     environ = {

@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - a role can be imported only in a process that is set up as it
 """One role in one long-lived process, driven over a pipe with an injected clock, randomness and network.
 
 Run as `python -m tests.harness.node ROLE FOLDER FD [ROLE FOLDER FD ...]`. Requests come as pickled tuples on the connection FD:
@@ -93,7 +94,7 @@ class Pipe:
 
     def ask(self, *question: Any) -> Any:
         self.connection.send_bytes(pickle.dumps(question))
-        return pickle.loads(self.connection.recv_bytes())
+        return pickle.loads(self.connection.recv_bytes())  # noqa: S301 - our own parent
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], timeout: float) -> Any:
         from fairwitness.kit import http
@@ -231,7 +232,7 @@ class Node:
         started: list[Any] = []
 
         def start_response(status: str, answer_headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            started[:] = [int(status.split()[0]), list(answer_headers)]
+            started[:] = [int(status.split(maxsplit=1)[0]), list(answer_headers)]
             return lambda data: None
 
         answer = self.application(environ, start_response)
@@ -254,7 +255,7 @@ class Node:
         tables = {}
         with connection.cursor() as cursor:
             for table in sorted(connection.introspection.table_names(cursor)):
-                cursor.execute(f'SELECT * FROM "{table}" ORDER BY 1')
+                cursor.execute(f'SELECT * FROM "{table}" ORDER BY 1')  # noqa: S608 - its own tables
                 columns = [column[0] for column in cursor.description]
                 tables[table] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
         connection.close()
@@ -303,7 +304,7 @@ class Node:
     def serve(self) -> None:
         while True:
             try:
-                message = pickle.loads(self.connection.recv_bytes())
+                message = pickle.loads(self.connection.recv_bytes())  # noqa: S301 - our own parent
             except EOFError:
                 return
             try:

@@ -11,32 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import h3
-
+from fairwitness.demo.footage import make_clip
 from fairwitness.witness import app, services
 from tests.harness.net import Net, scratch
+from tests.harness.scene import CANARY_CAMERA, CANARY_PLACE, HOMES, JOINED, START, WINDOW, WITNESSES
 from tests.harness.world import World
-
-START = 1_800_000_000 - 1_800_000_000 % 86_400 + 9 * 3600  # 09:00 UTC of a day in January 2027
-CENTRE = (37.8044, -122.2712)
-HOMES = ("home-a", "home-b", "home-c", "home-d")
-JOINED = ("home-a", "home-b", "home-c")
-WITNESSES = ("press", "clinic", "library")
-WINDOW = (START - 7200, START - 3600)
-CANARY_CAMERA = "CANARYCAM-77310"
-CANARY_PLACE = (37.8057, -122.2688)  # what the recording itself says; four digits is all that its tag holds
-MESSAGE = (
-    "Two people broke the rear window of a bakery near 5th and Main and carried off a cash drawer. "
-    "Look for a red hatchback with a roof rack heading north."
-)
-
-
-def area(size: int = 7, shift: int = 0) -> list[str]:
-    """An area of `size` connected cells around the centre, moved by `shift` cells."""
-    middle = h3.latlng_to_cell(*CENTRE, 9)
-    for _ in range(shift):
-        middle = sorted(h3.grid_ring(middle, 3))[0]
-    return sorted([middle, *sorted(h3.grid_ring(middle, 1))][:size] if size <= 7 else h3.grid_disk(middle, 2)[:size])
 
 
 class Stage:
@@ -58,8 +37,6 @@ class Stage:
     # -- building
 
     def _film(self) -> Path:
-        from fairwitness.demo.footage import make_clip
-
         folder = self.folder / "footage"
         folder.mkdir()
         path = folder / "20270115_071500.mp4"

@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - a role can be imported only in a process that is set up as it
 """The reviewed list of what draws randomness that no seed reaches, and how the harness holds it still.
 
 Python's own randomness (`os.urandom`, `secrets`, `random`) is replaced by a seeded stream before anything is imported. Two
@@ -82,8 +83,9 @@ class Replay:
     def install(self) -> None:
         """Put the replays in place of the library calls; before any role is imported."""
         import fairwitness_core.crypto.random as core_random
-        from fairwitness.kit.video import worker
         from fairwitness_core.crypto import seal, tokens
+
+        from fairwitness.kit.video import worker
 
         seal_stream, seal_bytes, evaluate = seal.seal_stream, seal.seal_bytes, tokens.evaluate
         batches: dict[tuple[Any, ...], Any] = {}
@@ -141,7 +143,7 @@ class Replay:
                 original(type(job)(job.cuts, job.recipients, spare), probe_manifest, **options)
                 spare.unlink()
                 known.write_bytes(pickle.dumps(plain[0]))
-            clips = pickle.loads(known.read_bytes())
+            clips = pickle.loads(known.read_bytes())  # noqa: S301 - written above
             manifest = make_manifest(clips)
 
             def make() -> bytes:
@@ -151,7 +153,7 @@ class Replay:
                 return pickle.dumps((result, job.spool.read_bytes()))
 
             key = ("spool", cuts, tuple(job.recipients), hashlib.sha256(manifest).hexdigest())
-            result, sealed = pickle.loads(self.once(key, make))
+            result, sealed = pickle.loads(self.once(key, make))  # noqa: S301 - written above
             job.spool.write_bytes(sealed)
             job.spool.chmod(0o600)
             return result

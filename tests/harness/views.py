@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from fairwitness.kit.notify import Reach, classify
 from tests.harness import unseeded
 from tests.harness.net import Message
 
@@ -44,8 +45,6 @@ def network(world: "World") -> View:
 
 def provider(world: "World") -> View:
     """Every message that is handed to a company, with its moment. Channels on an owner's own network are not theirs."""
-    from fairwitness.kit.notify import Reach, classify
-
     return {"pushes": [(at, who, what) for at, who, what in world.net.pushes if classify(what[0]) is Reach.THIRD_PARTY]}
 
 
@@ -103,7 +102,8 @@ def diff(left: Any, right: Any, where: str = "") -> str:
                 return found
         if len(left) != len(right):
             longer, word = (left, "first") if len(left) > len(right) else (right, "second")
-            return f"{where}: the {word} view has {abs(len(left) - len(right))} more, first {_show(longer[min(len(left), len(right))])}"
+            more = _show(longer[min(len(left), len(right))])
+            return f"{where}: the {word} view has {abs(len(left) - len(right))} more, first {more}"
         return ""
     return "" if left == right else f"{where}: {_show(left, right)} != {_show(right, left)}"
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.harness import checks, views
 from tests.harness.net import NodeError, Remote
+from tests.harness.scene import MESSAGE, WINDOW, area
 
 if TYPE_CHECKING:
     from tests.harness.stage import Stage
@@ -42,8 +43,6 @@ class World:
 
     def request(self, *, shift: int = 0, case: str = "24-001", approve: bool = True, days: float = 3, **more: Any) -> str:
         """Two officers ask, a moderator agrees; published a tick later."""
-        from tests.harness.stage import MESSAGE, WINDOW, area
-
         asked = {"case": case, "msg": MESSAGE, "expires": int(self.net.now + days * 86_400)} | more
         request_id, _ = self.agency.act("request", area(shift=shift), *WINDOW, **asked)
         if approve:

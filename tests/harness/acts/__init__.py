@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - a role can be imported only in a process that is set up as it
 """What a driver lets a node do: a thin layer over the role's public services, run inside the node's process.
 
 Arguments and results are plain values, so that they can cross the pipe. Nothing here is imported by the program.

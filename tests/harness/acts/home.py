@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - a role can be imported only in a process that is set up as it
 """An owner at home."""
 
 from pathlib import Path

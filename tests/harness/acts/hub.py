@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - a role can be imported only in a process that is set up as it
 """The hub's operator, moderators and disk."""
 
 import json

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.harness.stage import START, Stage
+from tests.harness.scene import START
+from tests.harness.stage import Stage
 from tests.harness.world import World
 
 NIGHT = START - START % 86_400 + 86_400

@@ -1,9 +1,15 @@
 """T4: nothing of a home but what its owner sent is in any byte of hub or agency, nor in any message of theirs."""
 
+import base64
+import gzip
+
 import pytest
+from fairwitness_core.rules.jurisdiction import cover
 
 from tests.harness import canary
-from tests.harness.stage import CANARY_CAMERA, CANARY_PLACE, Stage, area
+from tests.harness.acts.agency import POLYGON
+from tests.harness.scene import CANARY_CAMERA, CANARY_PLACE, area
+from tests.harness.stage import Stage
 from tests.harness.world import World
 
 NEAR = (37.804418273, -122.271163949)
@@ -26,10 +32,6 @@ def _live(world: World) -> None:
 
 
 def _public_cells(world: World) -> set[str]:
-    from fairwitness_core.rules.jurisdiction import cover
-
-    from tests.harness.acts.agency import POLYGON
-
     return {*area(), *cover(POLYGON)}
 
 
@@ -89,9 +91,6 @@ def test_what_the_agency_opens_holds_what_the_owner_sent_and_no_more(lived):
 
 @pytest.mark.parametrize("dress", ["raw", "hex", "base64", "gzip", "utf-16", "bytes", "wal"])
 def test_the_sweep_finds_what_is_planted(dress):
-    import base64
-    import gzip
-
     plain = canary.spellings(*NEAR)["lat as written"]
     planted = {
         "raw": b"xx" + plain,

@@ -1,6 +1,7 @@
 """Whatever people and machines do, in any order: the whole world holds after every step."""
 
 import pytest
+from fairwitness_core.verify.cli import main
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -44,8 +45,6 @@ def _hold(stage, steps):
 @pytest.mark.claim("P8", "P12", "P17")
 def test_an_answer_from_request_to_bag(stage):
     story = _hold(stage, WHOLE)
-    from fairwitness_core.verify.cli import main
-
     (bag,) = story.exports
     trust = stage.folder / "trust.json"
     trust.write_bytes(story.world.home("home-b").act("trust"))

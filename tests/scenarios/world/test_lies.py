@@ -11,9 +11,11 @@ from fairwitness_core.tlog import cosignature
 from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire.errors import ProtocolError
 
+from fairwitness.witness import services
 from tests.harness import lies
 from tests.harness.lies import Forger, bait
-from tests.harness.stage import START, WINDOW, Stage, area
+from tests.harness.scene import START, WINDOW, area
+from tests.harness.stage import Stage
 from tests.harness.world import World
 
 VICTIM, OTHER = "home-a", "home-b"
@@ -73,8 +75,6 @@ def test_a_fork_with_one_witness_of_three_is_not_believed_and_convicts_the_hub(w
     # The same head, shown to an honest witness, is refused; both heads of one size are kept there as proof.
     tick = world.home(VICTIM).act("feed")["next_tick"]
     head = Forger(world).fork_head(tick, extra)
-    from fairwitness.witness import services
-
     folder = world.stage.witness_folders["clinic"]
     config = services.load(folder)
     held = next(h for h in map(services.open_store(config).head, config.logs) if h is not None and h.origin in head.decode())

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.harness import owners, views
 from tests.harness.owners import Base, Owner, Plan
-from tests.harness.stage import HOMES, JOINED, Stage
+from tests.harness.scene import HOMES, JOINED
+from tests.harness.stage import Stage
 
 BUSY = {
     "home-a": Owner(near=True, footage=True, mute="none", act="look", local_channel=True),

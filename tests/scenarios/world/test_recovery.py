@@ -4,9 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fairwitness_core.model.hub import JoinFile
+from fairwitness_core.tlog.note import VerifierKey
 
+from fairwitness.witness import services
 from tests.harness.net import Message, NodeError
-from tests.harness.stage import WITNESSES, Stage
+from tests.harness.scene import WITNESSES
+from tests.harness.stage import Stage
 from tests.harness.world import World
 
 TICK = 60
@@ -124,11 +128,6 @@ def test_a_successor_log_is_followed_only_by_who_accepts_it(world):
     world.wait(130)
     world.hub.act("successor")
     world.restart("hub")
-    from fairwitness_core.model.hub import JoinFile
-    from fairwitness_core.tlog.note import VerifierKey
-
-    from fairwitness.witness import services
-
     data = (world.hub.folder / "feed/join.json").read_bytes()
     join = JoinFile.parse(data)
     for folder in world.stage.witness_folders.values():
