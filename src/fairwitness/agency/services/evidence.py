@@ -89,6 +89,20 @@ def touch(
     return found
 
 
+def fresh_touch(officer: Officer, response: Response, action: str, purpose: str) -> Touch:
+    """Return a proven touch that no earlier act has used up: done, undone and done again is three links in custody."""
+    key = touch_key(officer, response, Act(action, purpose))
+    Touch.objects.filter(key=key, expires_at__gt=clock.now()).exclude(done_at=None).update(expires_at=clock.now())
+    return touch(officer, response, action, purpose)
+
+
+def whole(words: str) -> str:
+    """Return what custody is to say if it fits; a cut could drop the very order that it rests on. Raises Refused."""
+    if len(words.encode()) > _PURPOSE_MAX:
+        raise Refused(400, "purpose.long", "Case, order and purpose are too long together.", f"At most {_PURPOSE_MAX} bytes.")
+    return words
+
+
 def use(officer: Officer, found: Touch) -> BinaryIO:
     """Open what a proven touch names, for the officer who made it, while it is fresh. Raises Refused, ProtocolError.
 
@@ -166,8 +180,8 @@ def use_in_case(officer: Officer, response: Response, *, case: str, purpose: str
         raise Refused(409, "evidence.state", f"This response is {response.state}; it serves no other case.")
     check_purpose(purpose, other=True, case=case)
     _name(recipient)
-    words = f"for case {case}: {purpose}" + (f" (sealed by {sealed_by})" if sealed_by else "")
-    found = touch(officer, response, "released", words[:_PURPOSE_MAX], recipient=recipient)
+    order = f", sealed by {sealed_by}" if sealed_by else ""
+    found = touch(officer, response, "released", whole(f"for case {case}{order}: {purpose}"), recipient=recipient)
     _used(found, "" if sealed_by else f"Used in another case, {case}, by {recipient}: {purpose}")
     return found
 

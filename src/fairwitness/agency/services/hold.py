@@ -41,7 +41,7 @@ def place(officer: Officer, response: Response, kind: str, reference: str, purpo
         raise Refused(410, "evidence.destroyed", "This response is destroyed; there is nothing left to hold.")
     before = Hold.objects.filter(response=response, kind=kind, reference=reference, lifted_at=None).first()
     if before is None:
-        found = _fresh_touch(officer, response, "held", f"{kind} {reference}: {purpose}"[:300])
+        found = evidence.fresh_touch(officer, response, "held", evidence.whole(f"{kind} {reference}: {purpose}"))
         before = _placed(found, officer, kind, reference)
         response.refresh_from_db()
     if response.state == "held":
@@ -56,7 +56,8 @@ def lift(officer: Officer, held: Hold, purpose: str) -> Hold:
     if held.lifted_at is not None:
         return held
     response = held.response
-    found = _fresh_touch(officer, response, "released", f"{held.kind} {held.reference} ends: {purpose}"[:300])
+    words = evidence.whole(f"{held.kind} {held.reference} ends: {purpose}")
+    found = evidence.fresh_touch(officer, response, "released", words)
     if response.state == "held" and not Hold.objects.filter(response=response, lifted_at=None).exclude(pk=held.pk).exists():
         lock_key(response)
     return _lifted(found, held)
@@ -68,13 +69,6 @@ def give_back(response: Response) -> None:
     if path.exists():
         node.put_secret(node.key_file("responses", response.id), seal.open_bytes(files.read_secret(path), [node.hold_identity()]))
     node.shred(path)
-
-
-def _fresh_touch(officer: Officer, response: Response, action: str, words: str) -> Touch:
-    """Return a proven touch that no earlier hold has used up: placed, lifted and placed again is three links in custody."""
-    key = evidence.touch_key(officer, response, evidence.Act(action, words))
-    Touch.objects.filter(key=key, expires_at__gt=clock.now()).exclude(done_at=None).update(expires_at=clock.now())
-    return evidence.touch(officer, response, action, words)
 
 
 @database.durable

@@ -37,7 +37,7 @@ def _decide(officer: Officer, response: Response, event: str, action: str, purpo
     if response.state == action and _done(officer, response, action, purpose):
         return response  # asked again after it was done
     states.advance(states.EVIDENCE, response.state, event)
-    found = evidence.touch(officer, response, action, purpose)
+    found = evidence.fresh_touch(officer, response, action, purpose)
     response.refresh_from_db()
     states.advance(states.EVIDENCE, response.state, event)
     if event == "decline":

@@ -304,9 +304,12 @@ def send_withdrawal(answer: Answer, now: int) -> bool:
 
 
 def withdrawals_due(now: int) -> int:
-    """Send withdrawals that the hub has not confirmed; returns how many it has now."""
-    waiting = Answer.objects.filter(withdrawal__isnull=False, withdrawal_sent_at=None)
-    return sum(send_withdrawal(answer, now) for answer in waiting)
+    """Send one withdrawal that the hub has not confirmed; returns how many it has now.
+
+    One a slot: two answers of one home that were taken back in the same second would be joined by it.
+    """
+    waiting = list(Answer.objects.filter(withdrawal__isnull=False, withdrawal_sent_at=None).order_by("pk"))
+    return int(send_withdrawal(waiting[now % len(waiting)], now)) if waiting else 0
 
 
 # ---------------------------------------------------------------- stepping forward
