@@ -37,8 +37,11 @@ def fraction(purpose: str, number: int) -> float:
 
 
 def phase(purpose: str, slot: int, every: float) -> float:
-    """Return by how many seconds slot `slot` of `every` seconds is late: uniform in the slot, drawn anew each week."""
-    return fraction(purpose, int(slot * every // WEEK_S)) * every
+    """Return by how many whole seconds slot `slot` of `every` seconds is late: uniform in the slot, drawn anew each week.
+
+    Whole, because a job is told whole seconds: with a fraction its moment would look like the end of the slot before.
+    """
+    return float(int(fraction(purpose, int(slot * every // WEEK_S)) * every))
 
 
 def long_slot(tick_seconds: int) -> int:
