@@ -18,6 +18,7 @@ from fairwitness_core.tlog.policy import Policy
 from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.verify.log import check_log
 from fairwitness_core.wire import canonical, dsse
+from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.kit.journal import Event
 from fairwitness.witness import services
@@ -70,7 +71,10 @@ def _logs(world: "World", join: JoinFile, policy: Policy) -> None:
         public = world.hub.folder / "log" / name / "public"
         if not (public / "checkpoint").exists():
             continue
-        head = policy.verify((public / "checkpoint").read_bytes()).checkpoint
+        try:
+            head = policy.verify((public / "checkpoint").read_bytes()).checkpoint
+        except ProtocolError as error:
+            raise AssertionError(f"SERVED WITHOUT A QUORUM: the log {name}: {error}") from error
 
         def fetch(path: str, public: Any = public) -> bytes:
             return (public / path).read_bytes()

@@ -33,11 +33,13 @@ def settled(stage: Stage) -> tuple[World, str, int]:
 @pytest.mark.claim("P17")
 def test_the_owner_finds_the_promise_in_the_days_accounts(settled):
     world, rid, _ = settled
+    home = world.home("home-a")
+    world.until(lambda: home.act("answers")[0]["inbox_state"], every=120, limit=3600)
     world.check()
-    (answer,) = world.home("home-a").act("answers")
+    (answer,) = home.act("answers")
     assert answer["response_id"] == rid
     assert answer["inbox_state"] in ("listed", "logged"), f"NOT IN THE DAY'S ACCOUNTS: {answer['inbox_state']}"
-    assert "inbox.missing" not in world.home("home-a").act("feed")["alarms"], "NOT IN THE DAY'S ACCOUNTS"
+    assert "inbox.missing" not in home.act("feed")["alarms"], "NOT IN THE DAY'S ACCOUNTS"
 
 
 @pytest.mark.slow
