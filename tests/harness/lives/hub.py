@@ -66,7 +66,8 @@ class Prepared:
         self.place, self.template = folder / "w", folder / "template"
         self.before = config._current
         self.name = connection.settings_dict["NAME"]
-        connection.close()
+        # Django never closes a database in memory: other tests' connection would go on being used here, so it is put aside.
+        self.others, connection.connection = connection.connection, None
         self._database()
         call_command("migrate", verbosity=0, interactive=False)
         (folder / "w").mkdir(exist_ok=True)
@@ -93,7 +94,7 @@ class Prepared:
     def close(self) -> None:
         self.world.close()
         connection.close()
-        connection.settings_dict["NAME"] = self.name
+        connection.settings_dict["NAME"], connection.connection = self.name, self.others
         if self.before is not None:
             config.use(self.before)
 
