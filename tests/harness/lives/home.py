@@ -59,7 +59,8 @@ class Prepared:
         clock.set_clock(lambda: self.moment[0])
         self.data = self.place / "home"
         files.private_dir(self.data)
-        connection.close()
+        # Django never closes a database in memory: other tests' connection would go on being used here, so it is put aside.
+        self.others, connection.connection = connection.connection, None
         connection.settings_dict["NAME"] = str(self.data / "db.sqlite3")
         call_command("migrate", verbosity=0, interactive=False)
         config.use(dataclasses.replace(self.before, data_dir=self.data))
@@ -80,7 +81,7 @@ class Prepared:
         http.set_transport(None)
         clock.set_clock(None)
         connection.close()
-        connection.settings_dict["NAME"] = self.name
+        connection.settings_dict["NAME"], connection.connection = self.name, self.others
         follower._cache = None
         config.use(self.before)
 
