@@ -55,7 +55,9 @@ def run(mutant: Mutant) -> tuple[Mutant, str, float, str]:
             if name and source.is_file():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, tree / name)
-        applied = subprocess.run(["git", "apply", "--whitespace=nowarn", str(mutant.patch)], cwd=tree, capture_output=True, text=True, check=False)
+        applied = subprocess.run(
+            ["git", "apply", "--whitespace=nowarn", str(mutant.patch)], cwd=tree, capture_output=True, text=True, check=False
+        )
         if applied.returncode:
             return mutant, "does not apply", time.monotonic() - started, applied.stderr
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "FAIRWITNESS_", "DJANGO_"))}
@@ -64,7 +66,12 @@ def run(mutant: Mutant) -> tuple[Mutant, str, float, str]:
         try:
             done = subprocess.run(
                 [sys.executable, "scripts/test.py", *mutant.kills, "--", "-x", "-o", "addopts=-q --strict-markers"],
-                cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False,
+                cwd=tree,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return mutant, "timed out", time.monotonic() - started, ""

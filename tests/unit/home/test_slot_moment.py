@@ -1,5 +1,7 @@
 """A slot's moment must be one that the beat can hit: jobs are told whole seconds."""
 
+import itertools
+
 import pytest
 
 from fairwitness.home import slots, tasks
@@ -20,4 +22,4 @@ def test_every_slot_is_kept_when_the_beat_wakes_a_moment_after_it(monkeypatch, l
         now[0] = due + 0.003
         beat.run_due(now[0])
     assert len(ran) == 5
-    assert all(later - earlier == length for earlier, later in zip(ran, ran[1:], strict=False))
+    assert all(later - earlier == length for earlier, later in itertools.pairwise(ran))
