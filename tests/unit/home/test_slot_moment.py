@@ -8,6 +8,8 @@ from fairwitness.home import slots, tasks
 from fairwitness.kit import clock
 from fairwitness.kit.beat import Beat
 
+pytestmark = pytest.mark.django_db  # a beat tidies the database's connections around each job
+
 
 @pytest.mark.parametrize("length", [1, 7, 60, 300, 720, 3600])
 @pytest.mark.parametrize("draw", [0.0, 0.1234567, 0.5004, 0.987654])

@@ -11,6 +11,7 @@ from fairwitness_core.model.document import kind_of
 from fairwitness_core.model.hub import FeedTick, InboxEpoch
 from fairwitness_core.tlog.note import VerifierKey
 from fairwitness_core.wire import canonical, dsse
+from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.hub.models import (
     Agency,
@@ -85,10 +86,13 @@ def catch_up_sealed(store: LogStore) -> None:
 
 def project(index: int, data: bytes) -> LogEntry:
     """Write the rows that follow from public entry `index` and return its own, not saved. Again changes nothing."""
-    envelope = dsse.Envelope.parse(data)
-    value = canonical.decode(envelope.payload)
-    kind, _ = kind_of(value)
     digest = sha256_hex(data)
+    try:
+        value = canonical.decode(dsse.Envelope.parse(data).payload)
+        kind, _ = kind_of(value)
+    except ProtocolError:
+        # Nothing admits such an entry; should one be there all the same, it is permanent, and the log must go on behind it.
+        return LogEntry(index=index, sha256=digest, kind="unreadable")
     if kind == FeedTick.TYPE:
         if not Tick.objects.filter(number=value["tick"]).update(sha256=digest, index=index, state="appended"):
             Tick.objects.create(number=value["tick"], sha256=digest, index=index, state="appended")
