@@ -21,7 +21,7 @@ from fairwitness_core.verify.log import check_log
 from fairwitness_core.wire import dsse
 
 from fairwitness.hub.models import InboxDay, Invite, Issuance, LogEntry, PendingEntry, SpentToken, Tick, Upload
-from fairwitness.hub.services import agencies, directory, identity, inbox, ledger, moderation, uploads
+from fairwitness.hub.services import agencies, directory, identity, inbox, ledger, moderation, vault
 from fairwitness.hub.services import tokens as issuing
 from fairwitness.kit import clock, config, http
 from fairwitness.kit.logstore import LogError, LogReader
@@ -277,7 +277,7 @@ class Prepared:
 
     def _responses(self, told: dict[str, Any]) -> None:
         for row in Upload.objects.filter(state="sealed"):
-            with uploads.blobs().open(row.response_id) as stream:
+            with vault.store().open(row.response_id) as stream:
                 data = stream.read()
             assert (hashlib.sha256(data).hexdigest(), len(data)) == (row.sealed, row.size)
         if "finalize" in told:
@@ -296,7 +296,7 @@ class Prepared:
             assert SpentToken.objects.filter(response_id=f.rid).count() == 1
         for n, step in ((0, "ack"), (1, "take back")):
             if step in told:
-                assert not uploads.blobs().exists(self.answers[n].rid)
+                assert not vault.store().exists(self.answers[n].rid)
                 assert self.answers[n].rid not in {r["response_id"] for r in self.call("inbox_list", {})["responses"]}
         if "take back late" in told:
             envelopes = [item["envelope"] for item in self.call("withdrawals_list", {"after": 0})["withdrawals"]]

@@ -19,7 +19,7 @@ from fairwitness_core.wire import dsse
 from fairwitness.hub.errors import unknown_upload
 from fairwitness.hub.models import InboxDay, InboxLeaf, Status, Upload, WithdrawalNotice
 from fairwitness.hub.services import directory as directories
-from fairwitness.hub.services import entries, feed, identity, uploads
+from fairwitness.hub.services import entries, feed, identity, vault
 from fairwitness.kit import clock, files
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
@@ -127,7 +127,7 @@ def acknowledge(agency: str, response_ids: Sequence[str]) -> int:
                 Upload.objects.filter(response_id=response_id).update(collected=True)
                 _notice(row, bytes(row.withdrawal))
             count += 1
-        uploads.blobs().delete(response_id)
+        vault.store().delete(response_id)
     if count:
         log(Event.RESPONSES_COLLECTED, count=count)
     return count
@@ -165,7 +165,7 @@ def withdraw(data: bytes) -> None:
                 _notice(row, data)
     if row.state in ("open", "sealed", "withdrawn"):
         # Also when it is asked again: the try that wrote the row may have ended before it got here.
-        uploads.blobs().delete(row.response_id)
+        vault.store().delete(row.response_id)
 
 
 def _notice(row: Upload, envelope: bytes) -> None:

@@ -27,9 +27,9 @@ from fairwitness_core.wire import dsse
 from fairwitness.hub.errors import Detail, RulesRefused, storage_full, unknown_upload
 from fairwitness.hub.models import InboxLeaf, SpentToken, Upload
 from fairwitness.hub.services import directory as directories
-from fairwitness.hub.services import identity, inbox, tokens
+from fairwitness.hub.services import identity, inbox, tokens, vault
 from fairwitness.kit import clock
-from fairwitness.kit.blobs import BlobExists, BlobMissing, FileBlobs, Stored, chunks_of
+from fairwitness.kit.blobs import BlobExists, BlobMissing, Stored, chunks_of
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.files import DiskFull
 from fairwitness.kit.journal import Event, log, size_class
@@ -44,11 +44,6 @@ class Progress:
 
     response_id: str
     parts_have: tuple[int, ...]
-
-
-def blobs() -> FileBlobs:
-    """Return the store of ciphertexts."""
-    return FileBlobs(identity.settings().folder("inbox"))
 
 
 def begin(data: bytes) -> Progress:
@@ -120,7 +115,7 @@ def _open(response_id: str) -> Upload:
 def _progress(row: Upload) -> Progress:
     if row.state == "sealed":
         return Progress(row.response_id, tuple(range(row.parts)))
-    return Progress(row.response_id, tuple(sorted(number - 1 for number in blobs().parts(row.response_id))))
+    return Progress(row.response_id, tuple(sorted(number - 1 for number in vault.store().parts(row.response_id))))
 
 
 def progress(response_id: str) -> Progress:
@@ -144,7 +139,7 @@ def put_part(response_id: str, number: int, statement: bytes, chunks: Iterable[b
         return _progress(row)
     expected = PART_SIZE if number < row.parts - 1 else row.size - PART_SIZE * (row.parts - 1)
     try:
-        blobs().put_part(response_id, number + 1, _checked(chunks, expected, stated.sha256), max_bytes=expected)
+        vault.store().put_part(response_id, number + 1, _checked(chunks, expected, stated.sha256), max_bytes=expected)
     except BlobExists as error:
         raise Refused(409, "upload.part_exists", "Other bytes are stored as this part.", "Begin anew.") from error
     except DiskFull as error:
@@ -190,7 +185,7 @@ def finish(response_id: str, data: bytes) -> bytes:
     # 2. and 3.
     stored = _join(row)
     if (stored.sha256.hex(), stored.size) != (message.sealed, message.size):
-        blobs().delete(response_id)
+        vault.store().delete(response_id)
         raise Refused(400, "upload.hash", "The parts together are not the ciphertext stated.", "Send all parts again.")
     # 4.
     with transaction.atomic():
@@ -214,7 +209,7 @@ def finish(response_id: str, data: bytes) -> bytes:
 
 
 def _join(row: Upload) -> Stored:
-    store = blobs()
+    store = vault.store()
     try:
         if store.exists(row.response_id):
             with store.open(row.response_id) as stream:
@@ -242,7 +237,7 @@ def ciphertext(agency: str, response_id: str) -> tuple[BinaryIO, int]:
     if row is None:
         raise gone
     try:
-        return blobs().open(response_id), row.size
+        return vault.store().open(response_id), row.size
     except BlobMissing as error:
         raise gone from error
 
@@ -256,7 +251,7 @@ def expire(now: int) -> int:
     for response_id in ids:
         # The row first: whoever asks from now on is told; the sweep takes the file if we stop in between.
         Upload.objects.filter(response_id=response_id, state__in=("open", "sealed")).update(state="expired", ended_at=now)
-        blobs().delete(response_id)
+        vault.store().delete(response_id)
     if ids:
         log(Event.UPLOAD_EXPIRED, count=len(ids))
     return len(ids)
@@ -264,7 +259,7 @@ def expire(now: int) -> int:
 
 def sweep(now: int) -> int:
     """Unlink ciphertext that no live row stands for, and forget rows past reconciliation; returns how many files went."""
-    store = blobs()
+    store = vault.store()
     live = set(Upload.objects.filter(state__in=("open", "sealed")).values_list("response_id", flat=True))
     partial = identity.settings().folder("inbox") / ".parts"
     names = {*store.names(), *(entry.name for entry in partial.iterdir())} - live

@@ -1,0 +1,9 @@
+"""Where sealed uploads lie until their agency has them. Trust: whoever reads it sees sizes and times, never a frame."""
+
+from fairwitness.hub.services import identity
+from fairwitness.kit.blobs import FileBlobs
+
+
+def store() -> FileBlobs:
+    """Return the store of ciphertexts, named by response id."""
+    return FileBlobs(identity.settings().folder("inbox"))
