@@ -107,13 +107,14 @@ def _addresses(console: Console, town: Neighbourhood) -> None:
     table = Table(title="The neighbourhood is running", title_justify="left")
     for column in ("what", "address", "how to get in"):
         table.add_column(column, overflow="fold")
-    for name in ("guest-moderator",):
-        code = json.loads(command("hub", "user", town.hub, name, "--role", "moderator", "--name", "Guest"))["code"]
-        table.add_row("hub, as moderator", f"{town.hub_url}/auth/enrol", f"one-time code {code}")
+    made = json.loads(command("hub", "user", town.hub, "guest-moderator", "--role", "moderator", "--name", "Guest"))
+    table.add_row("hub, as moderator", f"{town.hub_url}/auth/enrol", f"one-time code {made['code']}")
     for role in sorted({role for _, _, role in OFFICERS}):
         username = f"guest-{role}"
         made = json.loads(command("agency", "officer", "add", town.agency, username, "--name", f"Guest {role}", "--role", role))
         table.add_row(f"agency, as {role}", f"{town.agency_url}/auth/enrol", f"one-time code {made['code']}")
+    # The new officers' keys count from the log entry that names them.
+    command("hub", "add-agency", town.hub, town.agency / "registration.json")
     for resident in town.town.residents:
         token = town.home(resident) / "keys" / "owner.token"
         address = f"{town.home_urls[resident.name]}/api/requests"
