@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fairwitness.agency import worker
 from fairwitness.agency.models import CustodyRecord, Notice, Request, Response, Status
-from fairwitness.agency.services import collect, custody, evidence, intake, node, requests, status, withdrawals
+from fairwitness.agency.services import collect, custody, evidence, intake, node, requests, status, vault, withdrawals
 from fairwitness.kit import clock, files
 from fairwitness.kit.errors import Refused
 from tests.unit.agency.agency_steps import PURPOSE
@@ -241,7 +241,7 @@ def test_what_is_wrong_is_quarantined_with_its_reason(world, inline, kind):
     assert (response.state, response.reason) == ("quarantined", kind)
     assert response.acknowledged
     # Kept as it came, sealed, and nothing opened beside it.
-    assert collect.quarantine_file(response.id).read_bytes() == data
+    assert vault.quarantine_file(response.id).read_bytes() == data
     assert not node.evidence_folder(response.id).exists()
     assert not node.key_file("responses", response.id).exists()
     assert not list((world.folder / "evidence").iterdir())

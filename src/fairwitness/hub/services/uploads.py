@@ -5,7 +5,6 @@ unknown and a withdrawn response get the same answer.
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -29,7 +28,7 @@ from fairwitness.hub.models import InboxLeaf, SpentToken, Upload
 from fairwitness.hub.services import directory as directories
 from fairwitness.hub.services import identity, inbox, tokens
 from fairwitness.kit import clock
-from fairwitness.kit.blobs import BlobExists, BlobMissing, FileBlobs, Stored, chunks_of
+from fairwitness.kit.blobs import BlobExists, BlobMissing, BlobStore, Stored, chunks_of, store_of
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.files import DiskFull
 from fairwitness.kit.journal import Event, log, size_class
@@ -46,9 +45,9 @@ class Progress:
     parts_have: tuple[int, ...]
 
 
-def blobs() -> FileBlobs:
+def blobs() -> BlobStore:
     """Return the store of ciphertexts."""
-    return FileBlobs(identity.settings().folder("inbox"))
+    return store_of(identity.settings(), "inbox")
 
 
 def begin(data: bytes) -> Progress:
@@ -100,7 +99,9 @@ def begin(data: bytes) -> Progress:
 
 
 def _room(size: int) -> None:
-    free = shutil.disk_usage(identity.settings().folder("inbox")).free
+    free = blobs().free()
+    if free is None:
+        return
     pending = sum(Upload.objects.filter(state="open").values_list("size", flat=True))
     # Joining parts needs the size once more for a moment.
     if free - pending - 2 * size < identity.settings().min_free_bytes:
@@ -266,8 +267,7 @@ def sweep(now: int) -> int:
     """Unlink ciphertext that no live row stands for, and forget rows past reconciliation; returns how many files went."""
     store = blobs()
     live = set(Upload.objects.filter(state__in=("open", "sealed")).values_list("response_id", flat=True))
-    partial = identity.settings().folder("inbox") / ".parts"
-    names = {*store.names(), *(entry.name for entry in partial.iterdir())} - live
+    names = {*store.names(), *store.unfinished()} - live
     gone = 0
     for name in names:
         # Looked at again: an upload may have begun since.
