@@ -149,7 +149,7 @@ class Chain:
                 files.write_atomic(day, data[:whole])
 
     def append(self, *, sha256: str, start: int, end: int, size: int, path: str, codec: str, after: str, **more: Any) -> Link:
-        """Chain one finished segment behind the last; it is on disk when this returns. Raises ProtocolError, DiskFull, OSError."""
+        """Chain one finished segment behind the last; on disk when this returns. Raises ProtocolError, DiskFull, OSError."""
         before = self.last()
         head = genesis(self.identity()) if before is None else bytes.fromhex(before.record)
         record = record_of(head, bytes.fromhex(sha256), start, end).hex()

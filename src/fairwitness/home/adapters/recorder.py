@@ -20,10 +20,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import av
 import av.error
@@ -33,6 +31,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.home.adapters import segments
 from fairwitness.home.adapters.chain import Chain, file_sha256
+from fairwitness.home.adapters.task import Task
 from fairwitness.kit import clock, files
 
 PICTURES: Final = frozenset({"h264", "hevc", "av1", "mpeg4", "mjpeg"})
@@ -49,27 +48,6 @@ _DISK_PAUSE: Final = 30.0
 
 class _Stop(Exception):
     """A connection is over; `args` are the state to show and the reason of the gap that follows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What to record. `address` has no credentials; `folder` takes the segments and `chain` their chain and the status file."""
-
-    address: str
-    user: str = ""
-    password: str = field(default="", repr=False)
-    folder: str
-    chain: str
-    seconds: float = 60.0
-    longest: float = 600.0
-    sound: bool = False
-    reserve: int = 512 << 20
-
-    def url(self) -> str:
-        """Return the address as the library wants it, with the credentials inside; it MUST NOT be written anywhere."""
-        scheme, _, rest = self.address.partition("://")
-        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user or self.password else ""
-        return f"{scheme}://{login}{rest}"
 
 
 class Status:
@@ -217,7 +195,8 @@ class Recorder:
                 broken = media.see(at, now, time.monotonic())
                 if broken:
                     at = before
-                    raise _Stop("reconnecting", broken)
+                    state, why = "reconnecting", broken
+                    break
                 _note_clock(ahead, packet, media.wall(at))
                 if segment is not None and self.cutter.ends(segment.began, at, key=packet.is_keyframe):
                     done, segment = segment, None
@@ -231,7 +210,6 @@ class Recorder:
                     segment.write(packet, pts, dts)
                     self.status.show("recording")
                 if self.stop.is_set():
-                    why = "start"
                     break
         except _Stop as end:
             state, why = end.args
@@ -263,7 +241,7 @@ class Recorder:
         # The same instant ends one segment and starts the next; a better estimate of it must not make a hole or an overlap.
         if not self.reason and last is not None and abs(start - last.end) < 1000:
             start = last.end
-        start, end = start, max(end, start + 1)
+        end = max(end, start + 1)
         name = segments.name_of(start, end)
         target = self.folder / name
         files.private_dir(target.parent)
@@ -375,7 +353,7 @@ def _codec_of(path: Path) -> str:
 
 
 def _copy(part: Path, whole: Path) -> tuple[float, str]:
-    """Copy the complete fragments of `part` into the plain file `whole`; return its seconds and codec. Raises OSError, ValueError."""
+    """Copy the complete fragments of `part` into the plain file `whole`; return seconds and codec. Raises OSError, ValueError."""
     with av.open(f"file:{part}", options={"protocol_whitelist": "file"}) as source:
         if not source.streams.video:
             raise ValueError("no pictures")

@@ -38,7 +38,7 @@ def times_of(name: str) -> tuple[int, int] | None:
 
 def pause(failures: int, draw: float) -> float:
     """Return seconds to wait before connecting again after `failures` in a row; `draw` in [0, 1) spreads several cameras."""
-    return min(FIRST_PAUSE * 2 ** min(failures - 1, 10), LONGEST_PAUSE) * (0.75 + draw / 2)
+    return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE) * (0.75 + draw / 2)
 
 
 @dataclass(slots=True)
