@@ -65,8 +65,8 @@ def status(directory: Path) -> dict[str, object]:
 def resume(directory: Path, mirrors: Sequence[str]) -> dict[str, int]:
     """After a restore: take over the newest heads that this witness itself cosigned, from hubs or mirrors, and sign again.
 
-    For each followed log: 1. every address that has it is asked for its served head; 2. a head counts if log and this witness signed it;
-    3. it extends the head here, proved by the tiles; 4. it is kept. A log that no address has keeps this witness silent. Raises
+    For each followed log: 1. every address that has it is asked for its served head; 2. a head counts if log and this witness
+    signed it; 3. it extends the head here, proved by the tiles; 4. it is kept. A log that no address has keeps this witness silent. Raises
     WitnessError, ProtocolError, Unreachable.
     """
     held = config.load(directory)

@@ -226,7 +226,7 @@ def test_a_home_and_an_agency_come_back_on_another_machine(town, recovery, tmp_p
             "CA",
             "--jurisdiction",
             tmp_path / "area.geojson",
-        )  # fmt: skip
+        )
     )
     cli("agency", "officer", "add", agency, "ana", "--name", "Ana Diaz", "--role", "officer")
     registered = cli("agency", "registration", agency)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from fairwitness_core.crypto import seal
+
 from fairwitness.kit import files
 
 MANIFEST = "manifest.json"
@@ -93,8 +95,8 @@ class Archive:
     def open(cls, path: Path, *, expect: str = "") -> "Archive":
         """Verify the archive in `path`. Raises BackupError naming the first thing that is wrong.
 
-        On return: 1. each member is a plain file under a plain relative name, each once; 2. the manifest is the last one (and, with
-        `expect`, has that SHA-256); 3. files and manifest name the same paths with the same sizes and hashes.
+        On return: 1. each member is a plain file under a plain relative name, each once; 2. the manifest is the last one
+        (and, with `expect`, has that SHA-256); 3. files and manifest name the same paths with the same sizes and hashes.
         """
         seen: dict[str, Entry] = {}
         manifest: bytes | None = None
@@ -136,7 +138,7 @@ class Archive:
             raise BackupError(f"{path}: {wrong[0]} is not what the manifest says ({len(wrong)} in all); do not use this copy")
         return cls(path, about, seen, found)
 
-    def members(self) -> Iterator[tuple[Entry, BinaryIO]]:
+    def members(self) -> Iterator[tuple[Entry, seal.Readable]]:
         """Yield each file with its bytes; raises BackupError where they are no longer those that `open` saw."""
         with self.path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
@@ -146,7 +148,7 @@ class Archive:
                 if entry is None or source is None:
                     raise BackupError(f"{self.path} changed while it was read")
                 hashing = _Hashing(source, member.name)
-                yield entry, hashing  # type: ignore[misc] - it has read(), all that is used
+                yield entry, hashing
                 if hashing.digest.hexdigest() != entry.sha256:
                     raise BackupError(f"{self.path} changed while it was read")
 
@@ -193,7 +195,7 @@ class _Hashing:
         self._path = path
         self.digest = hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         data: bytes = self._source.read(size)
         self.digest.update(data)
         return data
@@ -205,8 +207,8 @@ class _Exactly:
     def __init__(self, source: _Hashing, size: int, path: str) -> None:
         self._source, self._left, self._path = source, size, path
 
-    def read(self, size: int) -> bytes:
-        wanted = min(size, self._left)
+    def read(self, size: int = -1, /) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
         data = bytearray()
         while len(data) < wanted:
             chunk = self._source.read(wanted - len(data))

@@ -241,7 +241,7 @@ def _without_secrets(path: Path, left_out: dict[str, str], withheld: dict[str, A
     if not any(provider.get("client_secret") for provider in values.get("oidc", [])):
         return data
     withheld[config.FILE_NAME] = data.decode()
-    left_out["config.toml: client_secret"] = "secrets are only in the sealed file of --with-keys"
+    left_out[f"{config.FILE_NAME}: client_secret"] = "secrets are only in the sealed file of --with-keys"
     return config.dump(values | {"oidc": [{k: v for k, v in p.items() if k != "client_secret"} for p in values["oidc"]]}).encode()
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fairwitness_core.model.hub import JoinFile
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.kit import config, files
@@ -112,7 +113,7 @@ def _mirror(options: argparse.Namespace) -> int:
         copy.pin(options.join.read_bytes())
     elif copy.pinned() is None:
         served = copy.fetch_join()
-        join = mirror.JoinFile.parse(served.rstrip(b"\n"))
+        join = JoinFile.parse(served.rstrip(b"\n"))
         if not options.accept:
             print("\n".join(mirror.fingerprints(join)))
             print("Compare these with what the witnesses publish, then run the same with --accept.")

@@ -93,7 +93,7 @@ def keys(role: Operations, folder: Path) -> list[Check]:
         except FileNotFoundError:
             given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / path.name
             if not given.exists():
-                what = f"put it back from the sealed keys: fairwitness {role.role} restore ARCHIVE NEWDIR --keys FILE --identity FILE"
+                what = f"put it back: fairwitness {role.role} restore ARCHIVE NEWDIR --keys FILE --identity FILE"
                 found.append(failed("keys", f"{name} is missing", what))
         except (UnsafeMode, OSError, ValueError) as error:
             found.append(failed("keys", str(error), f"chmod 0600 {path}, or put the key back from the sealed keys"))

@@ -4,8 +4,8 @@ DIR/site      what is served: join.json, feed/v1/..., log/{p,s}/...
 DIR/state     where the mirror stands (rules.feed), and the genesis
 DIR/part      entries fetched and not yet under a witnessed head
 
-Nothing rests on the hub's word: ledgers are taken entry by entry and their tiles computed here, ticks are verified as a home verifies
-them, from the first one on. A copy that was killed goes on where it stood.
+Nothing rests on the hub's word: ledgers are taken entry by entry and their tiles computed here, ticks are verified as a home
+verifies them, from the first one on. A copy that was killed goes on where it stood.
 """
 
 import contextlib
@@ -107,7 +107,12 @@ class Mirror:
             sizes = {}
             for name in LOGS:
                 vkey = note.VerifierKey.parse(join.public_log if name == "p" else join.sealed_log)
-                sizes[name] = self._log(name, vkey, policy)
+                try:
+                    sizes[name] = self._log(name, vkey, policy)
+                except ProtocolError:
+                    # What was fetched for it is believed no more: the next round asks anew.
+                    self._forget(name)
+                    raise
             pin = Pinned.of(join, self._genesis())
             state = self._load(join) or _beginning(pin)
             state, count, said = self._feed(state)
@@ -132,8 +137,9 @@ class Mirror:
     def _log(self, name: str, vkey: note.VerifierKey, policy: Policy) -> int:
         """Copy one ledger up to the hub's witnessed head; returns its size.
 
-        1. the head is signed by the log and witnessed by the policy's quorum; 2. it is no smaller than ours, and the same where it is
-        equal; 3. the entries between, behind those here, have its root; 4. only then they and their tiles are kept, the head last.
+        1. the head is signed by the log and witnessed by the policy's quorum; 2. it is no smaller than ours, and the same
+        where it is equal; 3. the entries between, behind those here, have its root; 4. only then they and their tiles are
+        kept, the head last.
         """
         site = self.site / "log" / name
 
@@ -173,17 +179,18 @@ class Mirror:
             edge.extend(entries[max(0, old.size - begin) :])
             bundles.append((n, width))
         if edge.root() != head.root:
-            for path in part.iterdir():
-                path.unlink()
             raise self._evidence("mirror.root", "the entries that the hub served do not lead to its head", raw)
         # 4.
         for n, width in bundles:
             _keep(site / tiles.entries_path(n, width), (part / _part(n, width)).read_bytes())
         self._tiles(site, old.size, head.size)
         _keep(site / "checkpoint", raw)
-        for path in part.iterdir():
-            path.unlink()
+        self._forget(name)
         return head.size
+
+    def _forget(self, name: str) -> None:
+        for path in files.private_dir(self._folder / "part" / name).iterdir():
+            path.unlink()
 
     def _bundle(self, name: str, part: Path, n: int, width: int) -> bytes:
         path = part / _part(n, width)

@@ -55,9 +55,11 @@ class BackupPlan:
 class Operations:
     """A role, as its operator's commands see it.
 
-    `meanings`: what each setting of its own means. `keys`: key files that must be there and readable, relative to the data folder.
+    `meanings`: what each setting of its own means. `keys`: key files that must be there and readable, relative to the
+    data folder.
     `check`: further checks with Django set up (None: the role has no database); they may call peers. `restored`: what to do, and
-    what to tell, after a restore. `metrics` and `sample`: the closed list and its present values. `ready`: whether work can be done.
+    what to tell, after a restore. `metrics` and `sample`: the closed list and its present values. `ready`: whether work can
+    be done.
     """
 
     role: str
