@@ -39,6 +39,7 @@ SOUNDS: Final = frozenset({"aac", "opus", "mp3", "ac3", "eac3"})
 PART: Final = ".part"
 MEMORY: Final = 384 << 20
 _FRAGMENT: Final = 4 << 20  # bytes that the writer holds at most before it puts them on disk
+_FRAGMENT_US: Final = 1_000_000  # microseconds of footage that a killed recorder loses at most, beside what is on the wire
 _OPEN_S: Final = 10.0
 _READ_S: Final = 15.0
 _UNTIMED: Final = 64  # packets without a time that may come before the first one that has one
@@ -80,7 +81,12 @@ class Segment:
     def __init__(self, part: Path, tracks: list[Any], began: float) -> None:
         """Open the file with a copy of each track's description."""
         self.part, self.began = part, began
-        options = {"movflags": "hybrid_fragmented+frag_keyframe", "frag_size": str(_FRAGMENT), "flush_packets": "1"}
+        options = {
+            "movflags": "hybrid_fragmented+frag_keyframe",
+            "frag_duration": str(_FRAGMENT_US),
+            "frag_size": str(_FRAGMENT),
+            "flush_packets": "1",
+        }
         self.out: OutputContainer = av.open(str(part), "w", format="mp4", options=options)
         self.tracks = {track.index: self.out.add_stream_from_template(track) for track in tracks}
 
@@ -289,9 +295,9 @@ class Recorder:
             length, self._codec = _copy(part, whole)
         except (OSError, ValueError):
             length = 0.0  # it holds no complete fragment
+        self.reason = "crash"
         if length > 0:
             start = int(part.stem)
-            self.reason = "crash"
             self._link(whole, start, start + round(length * 1000))
             self.reason = "crash"
         whole.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from fairwitness_core.crypto.random import token_bytes
 from fairwitness_core.model.request import Request as Document
 from fairwitness_core.rules.matching import Watcher
 from fairwitness_core.wire import dsse
@@ -141,17 +142,19 @@ def _add(
             raise conflict("source.taken", _("This folder is a source already."))
     if Recorder.objects.filter(kind=kind, address=address, source__camera=camera).exists():
         raise conflict("recorder.taken", _("This camera is recorded from there already."))
+    # A name of its own, never a row's number: a restored database hands the same numbers out again.
+    place_of = token_bytes(8).hex()
     with transaction.atomic():
         source = Source.objects.create(camera=camera, folder=folder, zone="UTC")
         if not folder:
-            source.folder = str(config.current(config.RoleConfig).folder("recordings", str(source.pk)))
+            source.folder = str(config.current(config.RoleConfig).folder("recordings", place_of))
             source.save(update_fields=["folder"])
         return Recorder.objects.create(
             source=source,
             kind=kind,
             address=address,
             secret=secrets_store.wrap(json.dumps(secret).encode()),
-            options=options,
+            options=options | {"chain": place_of},
             keep_days=keep_days,
             keep_bytes=keep_bytes,
             added_at=clock.now(),
@@ -212,7 +215,7 @@ def view(row: Recorder) -> RecorderView:
         folder=row.source.folder,
         keep_days=row.keep_days,
         keep_bytes=row.keep_bytes,
-        options={key: value for key, value in row.options.items() if key != "certificate"},
+        options={key: value for key, value in row.options.items() if key not in ("certificate", "chain")},
         state=str(status.get("state", "idle" if row.kind == "frigate" else "starting")),
         since=int(status.get("since", row.added_at)),
         problem=row.problem or row.source.problem,
@@ -228,7 +231,7 @@ def view(row: Recorder) -> RecorderView:
 
 def chain(row: Recorder) -> Chain:
     """Return the chain of a recorder's segments."""
-    return Chain(config.current(config.RoleConfig).folder("chains", str(row.pk)))
+    return Chain(config.current(config.RoleConfig).folder("chains", str(row.options["chain"])))
 
 
 def adapter(row: Recorder) -> Adapter:
