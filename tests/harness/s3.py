@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib import request
 
 import boto3
 from botocore.config import Config
@@ -99,8 +98,3 @@ def nanio(folder: Path) -> Iterator[Server]:
     environment = {"NANIO_ACCESS_KEY": KEY, "NANIO_SECRET_KEY": SECRET}
     with _serving(command, port, environment, conditional=False) as server:
         yield server
-
-
-def reset(server: Server) -> None:
-    """Forget every bucket (moto alone)."""
-    request.urlopen(request.Request(f"{server.endpoint}/moto-api/reset", method="POST"), timeout=10).close()

@@ -175,15 +175,30 @@ def scrub() -> bool:
     return True
 
 
-def _scrub_postgresql() -> bool:
-    tables = connection.introspection.table_names()
+def owned() -> bool:
+    """Tell whether this process may do everything with its tables: on SQLite always, on PostgreSQL as their owner."""
+    if not on_postgresql():
+        return True
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' "
-            "AND NOT pg_has_role(current_user, relowner, 'MEMBER')"
+            "AND NOT pg_has_role(current_user, relowner, 'USAGE')"
         )
-        if cursor.fetchone()[0]:
-            return False
+        return not cursor.fetchone()[0]
+
+
+def run_script(text: str) -> None:
+    """Run several statements as they stand (PostgreSQL, one round trip)."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        connection.connection.execute(text)
+
+
+def _scrub_postgresql() -> bool:
+    if not owned():
+        return False
+    tables = connection.introspection.table_names()
+    with connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"VACUUM (FULL) {connection.ops.quote_name(table)}")
     return True

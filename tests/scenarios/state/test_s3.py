@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import threading
 
 import pytest
@@ -317,7 +316,7 @@ def test_credentials_come_from_a_private_file_alone(tmp_path):
         client_of(found, tmp_path / "none")
     with pytest.raises(ConfigError, match="unknown key"):
         config.parse(config.RoleConfig, {"blobs": {"secret_access_key": "x"}}, where="config.toml")
-    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @settings(max_examples=200, deadline=None)

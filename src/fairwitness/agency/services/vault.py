@@ -78,6 +78,12 @@ def quarantine(spool: Path, response_id: str) -> None:
     files.sync_folder(spool.parent)
 
 
+def open_quarantined(response_id: str) -> BinaryIO:
+    """Open a ciphertext in quarantine, as it came. Raises FileNotFoundError or BlobMissing."""
+    bucket = _bucket("quarantine")
+    return quarantine_file(response_id).open("rb") if bucket is None else bucket.open(response_id)
+
+
 def quarantine_file(response_id: str) -> Path:
     """Return where a quarantined ciphertext lies on this node."""
     return node.settings().folder("quarantine") / f"{response_id}.age"
@@ -85,9 +91,10 @@ def quarantine_file(response_id: str) -> Path:
 
 def destroy(response_id: str) -> None:
     """Destroy all sealed files of a response. Its key is gone before: in a bucket nothing can be overwritten."""
-    if node.settings().blobs.url:
+    kept = _bucket("quarantine")
+    if kept is not None:
         drop(response_id)
-        blobs.store_of(node.settings(), "quarantine").delete(response_id)
+        kept.delete(response_id)
         return
     node.remove_folder(node.evidence_folder(response_id), node.shred)
     node.shred(quarantine_file(response_id))
