@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from fairwitness.home.config import Config as HomeConfig
 from fairwitness.kit import config
 from fairwitness.kit.postgresql import connecting
-from tests.harness import postgres
+from fairwitness.witness import services as witness_services
+from tests.harness import postgres, s3
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(postgres.programs() is None, reason=postgres.ABSENT)]
 
@@ -226,3 +228,61 @@ def test_the_password_is_read_from_a_private_file_alone(tmp_path):
 def test_a_home_keeps_its_rows_at_home(tmp_path):
     with pytest.raises(config.ConfigError, match="home"):
         HomeConfig(database=config.DatabaseConfig(url="postgresql://u@localhost/x"))
+
+
+def test_a_hub_runs_on_both_and_its_secrets_stay_in_their_files(cluster, tmp_path):
+    """As docs/operate/state.md says: init by the owner, migrate, run; with blobs on a server that checks signatures."""
+    cluster.make("life", users=("life_node",))
+    folder = tmp_path / "hub"
+    secret(folder / "keys" / "database.password", "life_node")
+    s3.credentials(folder / "keys")
+    owner = secret(tmp_path / "owner.toml", 'user = "life_owner"\npassword = "life_owner"\n')
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "FAIRWITNESS_"))}
+    words = [sys.executable, "-m", "fairwitness", "hub"]
+    key = generate_witness(tmp_path)
+    with s3.nanio(tmp_path / "nanio") as server:
+        bucket = server.bucket()
+        init = [*words, "init", str(folder), "--name", "Town", "--state", "CA", "--public-url", "http://localhost"]
+        init += ["--database-url", cluster.url("life", "life_node"), "--blobs-url", f"s3://{bucket}/town"]
+        init += ["--blobs-endpoint", server.endpoint, "--quorum", "1", "--witness", f"w=http://127.0.0.1:9={key}"]
+        subprocess.run(init, env=environment | {config.OWNER_VARIABLE: str(owner)}, check=True, capture_output=True, timeout=120)
+        text = (folder / "config.toml").read_text()
+        (folder / "config.toml").write_text(text.rstrip() + '\nwrite_once = "client"\n')
+        run("hub", "database", "migrate", folder, "--owner", owner)
+        node = subprocess.Popen(
+            [*words, "run", str(folder)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert json.loads(node.stdout.readline())["ready"]
+            deadline = time.monotonic() + 30
+            while True:  # the beat and the sequencer hold their locks in the database
+                with cluster.admin("life") as session:
+                    rows = session.execute(
+                        "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s", [0x46574954]
+                    )
+                    if {3, 4} <= {row[0] for row in rows}:
+                        break
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            for process in processes_of(node.pid):
+                for part in ("cmdline", "environ"):
+                    shown = (process / part).read_bytes()
+                    assert s3.SECRET.encode() not in shown
+                    assert b"life_node\0" not in shown.replace(b"=", b"\0")
+        finally:
+            node.terminate()
+            _, errors = node.communicate(timeout=60)
+        assert s3.SECRET not in errors
+        assert "password" not in errors
+    assert not (folder / "db.sqlite3").exists()
+    assert json.loads(run("hub", "database", "check", folder))["differences"] == []
+
+
+def processes_of(pid):
+    """The processes of a supervisor, as folders of /proc."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [Path(f"/proc/{pid}"), *(found for child in children for found in processes_of(int(child)))]
+
+
+def generate_witness(folder):
+    return witness_services.init(folder / "w", "w.test/w", seed=bytes(32))
