@@ -45,10 +45,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     status.add_argument("directory", type=Path)
     status.set_defaults(run=_told(_status))
 
-    resume = actions.add_parser(
-        "resume", help="after a restore: take over the newest heads that this witness signed, then sign again"
-    )
+    resume = actions.add_parser("resume", help="after a restore: take over the newest witnessed heads, then sign again")
     resume.add_argument("directory", type=Path)
+    resume.add_argument("join_file", type=Path, help="the hub's join file, compared as a home compares it")
     resume.add_argument("url", nargs="+", help="a hub that this witness watches, or a mirror of it")
     resume.set_defaults(run=_told(_resume))
     operate.register(actions, operations.OPERATIONS)
@@ -85,4 +84,4 @@ def _status(options: Any) -> None:
 
 
 def _resume(options: Any) -> None:
-    print(json.dumps(operations.resume(options.directory, options.url)))
+    print(json.dumps(operations.resume(options.directory, options.join_file.read_bytes(), options.url)))

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairwitness_core.tlog import checkpoint, merkle, note, tiles
-from fairwitness_core.tlog.cosignature import verify as cosigned_at
+from fairwitness_core.model.hub import JoinFile
+from fairwitness_core.tlog import checkpoint, cosignature, merkle, note, tiles
+from fairwitness_core.tlog.policy import Policy
 
-from fairwitness.kit import files, http
+from fairwitness.kit import clock, files, http
 from fairwitness.kit.operate.checks import Check, failed, ok, warn
 from fairwitness.kit.operate.metrics import COMMON, Metric, Sample, render
 from fairwitness.kit.operate.role import BackupPlan, Operations
@@ -62,43 +63,49 @@ def status(directory: Path) -> dict[str, object]:
     }
 
 
-def resume(directory: Path, mirrors: Sequence[str]) -> dict[str, int]:
-    """After a restore: take over the newest heads that this witness itself cosigned, from hubs or mirrors, and sign again.
+def resume(directory: Path, join: bytes, mirrors: Sequence[str]) -> dict[str, int]:
+    """After a restore: take over the newest witnessed heads of the hub whose join file is `join`, and sign again.
 
-    For each followed log: 1. every address that has it is asked for its served head; 2. a head counts if log and this witness
-    signed it; 3. it extends the head here, proved by the tiles; 4. it is kept. A log that no address has keeps this witness silent. Raises
-    WitnessError, ProtocolError, Unreachable.
+    For each ledger at each address: 1. the log signed the head, and a quorum of the join file's policy did that does without this
+    witness: so a branch that this one may have signed and forgotten cannot also have had its quorum, unless another witness signed
+    both; 2. it extends the head here, proved by the tiles; 3. it is kept. A followed log that no address has keeps this witness
+    silent. Raises WitnessError, ProtocolError.
     """
     held = config.load(directory)
     store = services.open_store(held)
+    policy = Policy.parse(JoinFile.parse(join.rstrip(b"\n")).policy.encode())
+    mine = {item.name for item in policy.witnesses if item.key == held.vkey}
+    if policy.met(()):
+        raise WitnessError("this hub asks for no witnesses, so nobody else's signature can stand for its log: make a new witness")
     found: dict[str, int] = {}
     with store.locked():
         for url in mirrors:
             for name in _LOGS:
                 base = f"{url.rstrip('/')}/log/{name}"
                 # 1.
-                signed = note.Note.parse(_get(f"{base}/checkpoint", _SMALL))
-                head = checkpoint.Checkpoint.parse(signed.text)
-                keys = held.logs.get(head.origin, ())
+                seen = policy.verify(_get(f"{base}/checkpoint", _SMALL))
+                head = seen.checkpoint
+                if seen.log not in held.logs.get(head.origin, ()):
+                    raise WitnessError(f"{url} serves {head.origin}, which this witness does not follow under that key")
+                if not policy.met([witness for witness, _ in seen.times if witness not in mine]):
+                    raise WitnessError(f"too few other witnesses signed the head that {url} serves; wait for them and try again")
                 # 2.
-                if not any(signed.verified_by(key) for key in keys) or cosigned_at(signed, held.vkey) is None:
-                    continue
                 known = store.head(head.origin)
-                # 3.
                 if known is not None:
                     if head.size < known.size:
                         raise WitnessError(
                             f"{url} serves {head.size} entries of {head.origin}, here are {known.size}: find a newer one"
                         )
                     _check_extends(base, known, head)
-                # 4.
-                store.keep(head.origin, signed)
+                # 3.
+                line = cosignature.cosign(seen.note.text, held.name, held.key, clock.now())
+                keys = {(key.name, key.key_id) for key in held.logs[head.origin]}
+                signers = tuple(item for item in seen.note.signatures if (item.name, item.key_id) in keys)
+                store.keep(head.origin, note.Note(seen.note.text, (*signers, line)))
                 found[head.origin] = head.size
         missing = sorted(set(held.logs) - set(found))
         if missing:
-            raise WitnessError(
-                f"no address served a head of {', '.join(missing)} that this witness signed; name its hub or a mirror"
-            )
+            raise WitnessError(f"no address served {', '.join(missing)}: name that hub, or a mirror of it, in the same command")
         (directory / RESTORED).unlink(missing_ok=True)
         files.sync_folder(directory)
     return found
@@ -130,7 +137,7 @@ def _check(folder: Path) -> Sequence[Check]:
         store = services.open_store(held)
         heads = {origin: store.head(origin) for origin in held.logs}
     except WitnessError as error:
-        return [failed("heads", str(error), "restore a backup, then: fairwitness witness resume DIR URL")]
+        return [failed("heads", str(error), "restore a backup, then: fairwitness witness resume DIR JOIN_FILE URL")]
     found = [ok("heads", f"{len(heads)} logs are followed")] if heads else []
     if not heads:
         found.append(
@@ -140,7 +147,7 @@ def _check(folder: Path) -> Sequence[Check]:
         todo = f"publish the files in {folder / 'conflicts'}: each proves that a hub signed two logs"
         found.append(failed("conflicts", "a fork was shown to this witness", todo))
     if (folder / RESTORED).exists():
-        todo = "fairwitness witness resume DIR URL, with the address of the hub and of a mirror"
+        todo = "fairwitness witness resume DIR JOIN_FILE URL, with the address of the hub and of a mirror"
         found.append(failed("restored", "this witness was restored and signs nothing yet", todo))
     return found
 
@@ -148,7 +155,7 @@ def _check(folder: Path) -> Sequence[Check]:
 def _restored(folder: Path) -> Sequence[str]:
     files.write_atomic(folder / RESTORED, b"this witness may have signed more than is here; see fairwitness witness resume\n")
     return (
-        "fairwitness witness resume DIR URL ..., with the hubs that it watches or mirrors of them; until then it signs nothing",
+        "fairwitness witness resume DIR JOIN_FILE URL ..., with the hub that it watches or mirrors of it; until then it signs nothing",
     )
 
 

@@ -182,6 +182,11 @@ def test_a_witness_that_was_restored_signs_nothing_until_it_knows_what_it_signed
     now = town.latest()
     until("two witnesses are enough", lambda: town.latest() > now + 2)
     assert json.loads(cli("witness", "status", folder))["logs"] == told["logs"]
+    (tmp_path / "join.json").write_bytes(town.get("/join.json").body)
+    taken = json.loads(cli("witness", "resume", folder, tmp_path / "join.json", town.url))
+    assert all(size > told["logs"][origin] for origin, size in taken.items())
+    until("it signs again", lambda: json.loads(cli("witness", "status", folder))["logs"] != taken)
+    assert json.loads(cli("witness", "status", folder))["conflicts"] == 0
 
 
 def test_a_home_and_an_agency_come_back_on_another_machine(town, recovery, tmp_path):
