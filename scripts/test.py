@@ -4,7 +4,7 @@
     python scripts/test.py [--proof | --postgres] [PATH ...] [-- PYTEST-ARGUMENT ...]
 
 Two groups run at a time. Without paths it runs everything; with paths, the groups that they belong to. Tests marked
-`proof` run with --proof alone. With --postgres the hub's and the agency's unit tests run again, on a PostgreSQL server and
+`proof` run with --proof alone. With --postgres the hub's and the agency's unit and permission tests run again, on a PostgreSQL server and
 an S3 server that they start, as the node's own bounded database user. The exit status is 0 only if every group ran and
 nothing failed. The last line is `N passed, N failed, N skipped`.
 """
@@ -22,7 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("hub", "agency", "home")
 BROWSER = "browser"
-ON_POSTGRES = {"hub": ["tests/unit/hub", "tests/unit/kit/hub"], "agency": ["tests/unit/agency"]}
+ON_POSTGRES = {
+    "hub": ["tests/unit/hub", "tests/unit/kit/hub", "tests/permissions/hub"],
+    "agency": ["tests/unit/agency", "tests/permissions/agency", "tests/scenarios/agency/test_accounts.py"],
+}
 NO_TESTS = 5
 _print_lock = threading.Lock()
 
