@@ -50,7 +50,7 @@ def _as_hevc(source, target):
 
     with av.open(str(source)) as clip:
         pictures = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
-    options = {"preset": "ultrafast", "x265-params": "keyint=20:min-keyint=20:log-level=none:pools=1"}
+    options = {"preset": "ultrafast", "x265-params": "keyint=20:min-keyint=20:open-gop=0:log-level=none:pools=1"}
     return write_recording(target, pictures, fps=10, codec="libx265", options=options)
 
 
@@ -104,7 +104,10 @@ def test_recorded_killed_unplugged_and_answered_from(home, camera, journal_lines
     rows = list(Recording.objects.order_by("start", "pk"))
     seen = [pictures_of(sources.path_of(one)) for one in rows]
     assert all(codec == camera.codec for _count, codec in seen)
-    assert all(count >= 5 for count, _codec in seen[:-1])
+    # Ten pictures a second: none of them is lost to a cut.
+    assert all(abs(count - one.seconds * 10) <= 3 for (count, _codec), one in zip(seen, rows, strict=True)), [
+        (c, one.path) for (c, _k), one in zip(seen, rows, strict=True)
+    ]
     assert {one.time_source for one in rows} == {"camera"}
     assert abs(rows[-1].end - time.time()) < 10
     assert recorders.verify(row.pk) == []
@@ -122,12 +125,12 @@ def test_recorded_killed_unplugged_and_answered_from(home, camera, journal_lines
     # An answer from it, by the ordinary way.
     now = int(time.time())
     home.tick()
-    home.world.publish(home.world.request(1, from_=now - 600, to=now))
+    home.world.publish(home.world.request(1, from_=now - 3600, to=now))
     home.tick()
     (request,) = [r for r in Request.objects.all() if r.hits]
     answer = answers.draft(request.pk)
     chosen = answer.clips.count()
-    assert chosen == min(len(rows), 16)
+    assert len(rows) - 1 <= chosen  # the last one may have begun after the window
     answers.confirm(answer.pk, at_once=True)
     delivery.seal_due(home.now)
     assert delivery.upload_due(home.now) == 1

@@ -43,6 +43,7 @@ _FRAGMENT_US: Final = 1_000_000  # microseconds of footage that a killed recorde
 _OPEN_S: Final = 10.0
 _READ_S: Final = 15.0
 _UNTIMED: Final = 64  # packets without a time that may come before the first one that has one
+_JOINS_MS: Final = 100
 _STATUS_S: Final = 10.0
 _DISK_PAUSE: Final = 30.0
 
@@ -244,8 +245,9 @@ class Recorder:
 
     def _link(self, part: Path, start: int, end: int, **clocks: int | None) -> None:
         last = self.chain.last()
-        # The same instant ends one segment and starts the next; a better estimate of it must not make a hole or an overlap.
-        if not self.reason and last is not None and abs(start - last.end) < 1000:
+        # The same instant ends one segment and starts the next, and small corrections of the clock must not part them. A large
+        # one (the stream was late at first) stands: a segment's length is that of its pictures, so it may overlap the last.
+        if not self.reason and last is not None and abs(start - last.end) < _JOINS_MS:
             start = last.end
         end = max(end, start + 1)
         name = segments.name_of(start, end)
