@@ -4,9 +4,9 @@
     python scripts/test.py [--proof | --postgres] [PATH ...] [-- PYTEST-ARGUMENT ...]
 
 Two groups run at a time. Without paths it runs everything; with paths, the groups that they belong to. Tests marked
-`proof` run with --proof alone. With --postgres the hub's and the agency's unit and permission tests run again, on a PostgreSQL server and
-an S3 server that they start, as the node's own bounded database user. The exit status is 0 only if every group ran and
-nothing failed. The last line is `N passed, N failed, N skipped`.
+`proof` run with --proof alone. With --postgres the hub's and the agency's unit and permission tests run again, on a
+PostgreSQL server and an S3 server that they start, as the node's own bounded database user. The exit status is 0 only if
+every group ran and nothing failed. The last line is `N passed, N failed, N skipped`.
 """
 
 import os
