@@ -1,13 +1,13 @@
 """Backed up while running, destroyed, restored elsewhere; mirrored, and refilled from the mirror. Real processes."""
 
 import functools
-import http.server
 import json
 import shutil
 import sqlite3
 import stat
 import tarfile
 import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from fairwitness_core.crypto import seal
@@ -17,6 +17,7 @@ from fairwitness_core.tlog.policy import Policy
 from fairwitness_core.verify.log import check_log
 
 from fairwitness.demo.processes import free_ports
+from fairwitness.kit import http
 from tests.scenarios.operate.town import Town, cli, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
@@ -42,7 +43,7 @@ def recovery(tmp_path_factory):
     return path, recipient
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
@@ -53,7 +54,7 @@ def web():
     servers = []
 
     def serve(folder):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_address[1]}"
@@ -73,6 +74,10 @@ def assert_private(folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def http_get(url):
+    return http.Http(timeout=5).get(url).body.decode()
+
+
 def content(archive):
     with tarfile.open(archive) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar}
@@ -83,6 +88,11 @@ def test_a_hub_is_destroyed_and_restored_elsewhere_and_forks_nothing(town, recov
     code = cli("hub", "invite", town.hub).strip()
     doctor = json.loads(cli("hub", "doctor", town.hub, "--json"))
     assert doctor["ok"], doctor
+    page = town.get("/metrics").body.decode()
+    assert "fairwitness_ready 1\n" in page
+    assert 'fairwitness_log_entries{log="public"}' in page
+    signed = http_get(f"http://127.0.0.1:{town.ports[0]}/metrics")
+    assert signed.count("fairwitness_witness_entries{") == 2
     archive, keys = tmp_path / "hub.tar", tmp_path / "hub.keys"
     made = json.loads(cli("hub", "backup", town.hub, archive, "--with-keys", keys, "--recipient", recipient))
     assert stat.S_IMODE(archive.stat().st_mode) == stat.S_IMODE(keys.stat().st_mode) == 0o600

@@ -177,8 +177,8 @@ def test_a_failed_backup_leaves_nothing(tmp_path, node, monkeypatch):
     with pytest.raises(OSError, match="space"):
         backup.backup(operations(), node, tmp_path / "x.tar")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["node"]
+    (tmp_path / "y").touch()
     with pytest.raises(BackupError, match="there already"):
-        (tmp_path / "y").touch()
         Writer(tmp_path / "y")
     with pytest.raises(BackupError, match="lies in the folder"):
         backup.backup(operations(), node, node / "x.tar")
