@@ -66,10 +66,10 @@ def status(directory: Path) -> dict[str, object]:
 def resume(directory: Path, join: bytes, mirrors: Sequence[str]) -> dict[str, int]:
     """After a restore: take over the newest witnessed heads of the hub whose join file is `join`, and sign again.
 
-    For each ledger at each address: 1. the log signed the head, and so did a quorum of the join file's policy that does without
-    this witness: so a branch that this one may have signed and forgotten cannot also have had its quorum, unless another
-    witness signed both; 2. it extends the head here, proved by the tiles; 3. it is kept. A followed log that no address has keeps this witness
-    silent. Raises WitnessError, ProtocolError.
+    For each ledger at each address: 1. the log signed the head, and so did a quorum of the join file's policy that does
+    without this witness: so a branch that this one may have signed and forgotten cannot also have had its quorum, unless
+    another witness signed both; 2. it extends the head here, proved by the tiles; 3. it is kept. A followed log that no
+    address has keeps this witness silent. Raises WitnessError, ProtocolError.
     """
     held = config.load(directory)
     store = services.open_store(held)
@@ -154,9 +154,7 @@ def _check(folder: Path) -> Sequence[Check]:
 
 def _restored(folder: Path) -> Sequence[str]:
     files.write_atomic(folder / RESTORED, b"this witness may have signed more than is here; see fairwitness witness resume\n")
-    return (
-        "fairwitness witness resume DIR JOIN_FILE URL ..., with its hub or mirrors; until then it signs nothing",
-    )
+    return ("fairwitness witness resume DIR JOIN_FILE URL ..., with its hub or mirrors; until then it signs nothing",)
 
 
 OPERATIONS = Operations(
