@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Run the whole suite: one pytest process per Django role, one for the pages in a browser and one for the rest; add up.
 
-    python scripts/test.py [--proof] [PATH ...] [-- PYTEST-ARGUMENT ...]
+    python scripts/test.py [--proof | --postgres] [PATH ...] [-- PYTEST-ARGUMENT ...]
 
 Two groups run at a time. Without paths it runs everything; with paths, the groups that they belong to. Tests marked
-`proof` run with --proof alone. The exit status is 0 only if every group ran and nothing failed. The last line is
-`N passed, N failed, N skipped`.
+`proof` run with --proof alone. With --postgres the hub's and the agency's unit and permission tests run again, on a
+PostgreSQL server and an S3 server that they start, as the node's own bounded database user. The exit status is 0 only if
+every group ran and nothing failed. The last line is `N passed, N failed, N skipped`.
 """
 
 import os
@@ -21,6 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("hub", "agency", "home")
 BROWSER = "browser"
+ON_POSTGRES = {
+    "hub": ["tests/unit/hub", "tests/unit/kit/hub", "tests/permissions/hub"],
+    "agency": ["tests/unit/agency", "tests/permissions/agency", "tests/scenarios/agency/test_accounts.py"],
+}
 NO_TESTS = 5
 _print_lock = threading.Lock()
 
@@ -53,14 +58,15 @@ def groups(paths: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def run(role: str, paths: list[str], extra: list[str]) -> tuple[str, int, dict[str, int]]:
+def run(role: str, paths: list[str], extra: list[str], *, postgres: bool = False) -> tuple[str, int, dict[str, int]]:
     """Run one group in a fresh data folder; return its name, exit status and counts."""
-    name = role or "plain"
-    folder = Path(tempfile.mkdtemp(prefix=f"fairwitness-test-{name}-"))
+    name = (role or "plain") + (" on PostgreSQL and S3" if postgres else "")
+    folder = Path(tempfile.mkdtemp(prefix=f"fairwitness-test-{role or 'plain'}-"))
     counts = folder / "counts"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DJANGO_")}
     environment.pop("FAIRWITNESS_DATA", None)
     environment |= {"FAIRWITNESS_ROLE": role if role in ROLES else "", "FAIRWITNESS_COUNTS": str(counts)}
+    environment["FAIRWITNESS_TEST_DATABASE"] = "postgresql" if postgres else ""
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "scripts"), *filter(None, [environment.get("PYTHONPATH", "")])])
     if role in ROLES:
         (folder / "data").mkdir(mode=0o700)
@@ -90,11 +96,18 @@ def main(arguments: list[str]) -> int:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     paths, extra = arguments[:split], arguments[split + 1 :]
     proof = "--proof" in paths
-    paths = [path for path in paths if path != "--proof"]
+    postgres = "--postgres" in paths
+    paths = [path for path in paths if path not in ("--proof", "--postgres")]
+    chosen = groups(paths)
+    if postgres:
+        if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) and not shutil.which("initdb"):
+            print("not run: there is no PostgreSQL server on this machine (Debian: apt-get install postgresql)")
+            return 1
+        chosen = ON_POSTGRES if not paths else {role: found for role, found in chosen.items() if role in ON_POSTGRES}
     if "-m" not in extra and not any("::" in path for path in paths):
         extra = ["-m", "proof" if proof else "not proof", *extra]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        results = list(pool.map(lambda item: run(item[0], item[1], extra), groups(paths).items()))
+        results = list(pool.map(lambda item: run(item[0], item[1], extra, postgres=postgres), chosen.items()))
     total = {key: sum(counts[key] for _, _, counts in results) for key in results[0][2]}
     fine = (0, NO_TESTS) if paths or proof else (0,)
     broken = [name for name, status, _ in results if status not in fine]

@@ -3,7 +3,9 @@
 Folders named after a role are collected only in that role's process; everything else only in the process without one.
 """
 
+import contextlib
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 
 ROLES = ("hub", "home", "agency")
+POSTGRESQL = os.environ.get("FAIRWITNESS_TEST_DATABASE", "") == "postgresql"
+"""The role keeps its rows in a PostgreSQL server that this process starts, and works as its own, bounded user."""
 ROLE = os.environ.get("FAIRWITNESS_ROLE", "")
 HERE = Path(__file__).parent
 
@@ -33,6 +37,24 @@ if ROLE:
                 '[[oidc]]\nid = "city"\nname = "City sign-in"\nserver_url = "https://issuer.test"\n'
                 'client_id = "fairwitness"\nclient_secret = "test"\n'
             )
+        if POSTGRESQL and ROLE != "home":
+            import atexit
+
+            from tests.harness import postgres, s3
+
+            if postgres.programs() is None:
+                raise SystemExit(postgres.ABSENT)
+            _cluster = postgres.Cluster()
+            atexit.register(_cluster.close)
+            _bucket = contextlib.ExitStack()
+            _s3 = _bucket.enter_context(s3.moto())
+            atexit.register(_bucket.close)
+            _cluster.make("fairwitness", users=(f"node_{ROLE}",), creates=True)
+            _secret = _config.parent / "keys" / "database.password"
+            _secret.parent.mkdir(mode=0o700)
+            _secret.touch(mode=0o600)
+            _secret.write_text("fairwitness_owner")
+            _text += f'[database]\nurl = "{_cluster.url("fairwitness", "fairwitness_owner")}"\n'
         _config.write_text(_text)
     os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{ROLE}.settings"
 
@@ -109,3 +131,68 @@ if ROLE:
         from django.core.cache import cache  # noqa: PLC0415 - after the environment is set
 
         cache.clear()
+
+
+if ROLE and POSTGRESQL:
+    NODE = f"node_{ROLE}"
+
+    @pytest.fixture(scope="session")
+    def node_user(django_db_setup, django_db_blocker):
+        """Give the node's user its grants in the test's database."""
+        from django.db import connection  # noqa: PLC0415 - after the environment is set
+
+        from fairwitness.kit.postgresql import grants  # noqa: PLC0415
+
+        with django_db_blocker.unblock():
+            name = connection.settings_dict["NAME"]
+            with _cluster.admin(name) as session:
+                session.execute(grants.sql(NODE, name))
+                session.execute(f"GRANT {NODE} TO fairwitness_owner")
+        return NODE
+
+    @pytest.fixture(autouse=True)
+    def _as_node(request: pytest.FixtureRequest):
+        """Let the test's own connection do no more than the node's user may; set-up and clean-up are the owner's."""
+        wanted = {"transactional_db", "db"} & set(request.fixturenames) or request.node.get_closest_marker("django_db")
+        if not wanted:
+            yield
+            return
+        request.getfixturevalue("_django_db_helper")
+        name = request.getfixturevalue("node_user")
+        from django.db import connection  # noqa: PLC0415 - after the environment is set
+
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET ROLE {name}")
+        yield
+        if connection.connection is not None and not connection.needs_rollback:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET ROLE")
+
+    @pytest.fixture(scope="session")
+    def bucket(tmp_path_factory):
+        """Return the test's bucket, as `[blobs]` would open it."""
+        from fairwitness.kit import blobs_s3, config  # noqa: PLC0415 - after the environment is set
+
+        given = config.BlobsConfig(url=f"s3://{_s3.bucket()}/node", endpoint=_s3.endpoint)
+        return blobs_s3.client_of(given, s3.credentials(tmp_path_factory.mktemp("s3")))
+
+    @pytest.fixture(autouse=True)
+    def _in_a_bucket(bucket, monkeypatch, request):
+        """Keep sealed bytes in the bucket, each test's apart."""
+        from fairwitness.kit import blobs_s3  # noqa: PLC0415 - after the environment is set
+
+        if request.path.is_relative_to(HERE / "unit" / "kit"):
+            return
+        draw = secrets.token_hex(6)
+
+        def store_of(_cfg, area):
+            return blobs_s3.S3Blobs(bucket, f"{draw}-{area}")
+
+        if ROLE == "hub":
+            from fairwitness.hub.services import uploads  # noqa: PLC0415
+
+            monkeypatch.setattr(uploads, "store_of", store_of)
+        else:
+            from fairwitness.agency.services import vault  # noqa: PLC0415
+
+            monkeypatch.setattr(vault, "_bucket", lambda area: store_of(None, area))

@@ -40,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             importlib.import_module(f"fairwitness.{role}.commands").register(commands)
         else:
             commands.add_parser(role, help=f"run and manage a {role}", add_help=False)
+    if words[:1] == ["mirror"]:
+        importlib.import_module("fairwitness.kit.operate.commands").register_mirror(commands)
+    else:
+        commands.add_parser("mirror", help="copy and verify a hub's feed and ledgers", add_help=False)
     if words[:1] == ["demo"]:
         importlib.import_module("fairwitness.demo.commands").register(commands)
     else:

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairwitness.kit import supervise
+from fairwitness.agency.operate import OPERATIONS
+from fairwitness.kit import database_commands, supervise
+from fairwitness.kit.operate import commands as operate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     for name, kind in _SETTINGS:
         init.add_argument(f"--{name.replace('_', '-')}", type=kind)
 
+    database_commands.add_init_options(init)
+
     officer = _add(commands, "officer", _officer, "add or remove a person")
     officer.add_argument("what", choices=("add", "remove", "code"))
     _swap_dir(officer)
@@ -56,6 +60,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         trust.add_argument("--accept", action="store_true")
     _add(commands, "run", _run, "run the node until it is stopped")
     _add(commands, "status", _status, "say how the node stands")
+    operate.register(commands, OPERATIONS)
+    database_commands.register(commands, "agency", scrubbed=_scrubbed)
 
 
 def _add(
@@ -104,13 +110,19 @@ def _init(args: argparse.Namespace) -> int:
             jurisdiction=json.loads(args.jurisdiction.read_text("utf-8")),
             vouched=tuple(args.vouched) or (f"set up by the operator of {args.name}",),
             recovery=args.recovery,
-            settings=settings,
+            settings=settings | database_commands.settings_of(args),
         ),
     )
     found: dict[str, Any] = {"registration": str(done.registration), "agency_key": done.kid}
     if done.recovery_secret is not None:
         found["recovery_secret"] = done.recovery_secret
     return _print(found)
+
+
+def _scrubbed() -> None:
+    from fairwitness.agency.services import triage  # noqa: PLC0415 - needs settings
+
+    triage.scrubbed()
 
 
 def _officer(args: argparse.Namespace) -> int:

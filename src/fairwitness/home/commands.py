@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fairwitness.home.adapters import commands as recorders
+from fairwitness.home.operate import OPERATIONS
 from fairwitness.kit import config, files, supervise
 from fairwitness.kit.config import ConfigError
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.files import UnsafeMode
+from fairwitness.kit.operate import commands as operate
 
 type Action = Callable[[argparse.Namespace], int | None]
 
@@ -71,6 +74,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     reveal = _add(actions, "reveal-original", "open the commitment to a clip's untouched original", _reveal)
     reveal.add_argument("clip", type=int)
     _add(actions, "trust", "print the trust file for `fairwitness verify --trust`", _trust)
+    operate.register(actions, OPERATIONS)
 
 
 def _camera(actions: Any) -> None:
@@ -86,6 +90,7 @@ def _camera(actions: Any) -> None:
     add.add_argument("--pre-roll", type=int, default=30)
     _add(inner, "list", "all cameras, as JSON", _camera_list)
     _add(inner, "remove", "forget a camera", _camera_remove).add_argument("camera", type=int)
+    recorders.register(inner, _add)
 
 
 def _source(actions: Any) -> None:

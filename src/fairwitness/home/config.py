@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import urlsplit
 
-from fairwitness.kit.config import RoleConfig, limit
+from fairwitness.kit.config import ConfigError, RoleConfig, limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(RoleConfig):
-    """`upload_delay_minutes`: mean of the random delay before an answer leaves; `upload_cap_minutes`: its longest.
+    """`mirror_url`: a mirror whose feed is fetched in place of the hub's: only the host of those GETs changes.
+
+    `upload_delay_minutes`: mean of the random delay before an answer leaves; `upload_cap_minutes`: its longest.
 
     `scan_seconds`: how often folders of recordings are looked through, on this machine only. `settle_seconds`: how long a
     file must have stood unchanged before it is read.
@@ -23,3 +26,11 @@ class Config(RoleConfig):
     scan_seconds: int = limit(60, low=1, high=86_400)
     settle_seconds: int = limit(30, low=0, high=3600)
     keep_days: int = limit(90, low=15, high=3650)
+    mirror_url: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the mirror's address; raises ConfigError."""
+        RoleConfig.__post_init__(self)
+        parts = urlsplit(self.mirror_url)
+        if self.mirror_url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+            raise ConfigError(f"mirror_url: {self.mirror_url!r} must look like https://mirror.example.org")

@@ -116,6 +116,28 @@ class Source(_Row):
     problem = models.CharField(max_length=64, default="")
 
 
+class Recorder(_Row):
+    """What fills a source's folder: a camera's stream (`rtsp`) or another recorder (`frigate`).
+
+    `address` never holds credentials; `secret` holds them, wrapped. `keep_bytes` 0 = no limit. `cursor`, `checked_at`: how far
+    and when its chain was read. `problem` since `problem_at` (0: none).
+    """
+
+    source = models.OneToOneField(Source, on_delete=models.CASCADE, related_name="recorder")
+    kind = models.CharField(max_length=16, choices=[("rtsp", "rtsp"), ("frigate", "frigate")])
+    address = models.TextField()
+    secret = models.BinaryField()
+    options = models.JSONField(default=dict)
+    keep_days = models.IntegerField()
+    keep_bytes = models.BigIntegerField(default=0)
+    cursor = models.CharField(max_length=64, default="")
+    checked_at = models.BigIntegerField(default=0)
+    problem = models.CharField(max_length=32, default="")
+    problem_at = models.BigIntegerField(default=0)
+    kept_at = models.BigIntegerField(default=0)
+    added_at = models.BigIntegerField()
+
+
 class Recording(_Row):
     """A file of footage, as last seen. `start` is None until its time is known: ask the owner, never guess."""
 

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from fairwitness.home import slots
 from fairwitness.home.config import Config
 from fairwitness.home.models import Answer, Recording, RefusedLine, Request
-from fairwitness.home.services import delivery, follower, join, matching, notifier, sharing, sources, tokens
+from fairwitness.home.services import delivery, follower, join, matching, notifier, recorders, sharing, sources, tokens
 from fairwitness.kit import config
 from fairwitness.kit.beat import Job
 from fairwitness.kit.journal import Event, error_code, log
 
 LOCAL_S = 5
 LATE_S = 60
+RETAIN_S = 300
 
 
 def beat_jobs() -> list[Job]:
@@ -23,6 +24,8 @@ def beat_jobs() -> list[Job]:
         _slot_job("status", _long, sharing.status_due, lane="receipts"),
         _slot_job("withdrawals", _minute, sharing.withdrawals_due, lane="receipts"),
         Job("scan", cfg.scan_seconds, _scan, at_start=True, lane="local"),
+        Job("recorders", LOCAL_S, recorders.keep, at_start=True, lane="recorders"),
+        Job("retention", RETAIN_S, recorders.retain, at_start=True, lane="local"),
         Job("notify", LOCAL_S, notifier.deliver, lane="notify"),
         Job("seal", LOCAL_S, delivery.seal_due, at_start=True, lane="seal"),
         Job("upload", LOCAL_S, delivery.upload_due, lane="upload"),

@@ -11,8 +11,10 @@ from typing import Any
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.hub.errors import HubState
-from fairwitness.kit import supervise
+from fairwitness.hub.operate import OPERATIONS
+from fairwitness.kit import database_commands, supervise
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.operate import commands as operate
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,6 +44,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     init.add_argument("--min-free-bytes", type=int, default=1 << 30)
     init.add_argument("--census", type=Path, default=None)
     init.add_argument("--assemblies", type=Path, default=None)
+    database_commands.add_init_options(init)
     init.add_argument("--admin", default="", metavar="USERNAME", help="make an administrator and print the enrolment code")
     add("run", _run, "run the hub")
     add("witness-trust", _witness_trust, "print what each witness has to trust: one line a ledger")
@@ -64,6 +67,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     how.add_argument("--mirror", metavar="URL")
     how.add_argument("--successor", action="store_true")
     how.add_argument("--rows", action="store_true", help="only make the database's rows anew from the ledgers")
+    operate.register(commands, OPERATIONS)
+    database_commands.register(commands, "hub")
 
 
 def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -122,7 +127,7 @@ def _init(arguments: argparse.Namespace) -> int:
         sealed_seconds=arguments.sealed_seconds,
         notice_seconds=arguments.notice_seconds,
         embargo_seconds=arguments.embargo_seconds,
-        settings=extra,
+        settings=extra | database_commands.settings_of(arguments),
     )
     made = setup.initialise(arguments.dir, spec)
     answer: dict[str, Any] = {

@@ -20,13 +20,14 @@ from fairwitness.hub.models import LogEntry, PendingEntry, Request, Tick
 from fairwitness.hub.services import admission, feed, identity, ledger, sealed
 from fairwitness.hub.services import directory as directories
 from fairwitness.hub.services.witnesses import HeadBehind, HeadForked, Witnesses
-from fairwitness.kit import clock, supervise
+from fairwitness.kit import clock, database, supervise
 from fairwitness.kit.journal import Event, error_code, log
 from fairwitness.kit.logstore import LogError, LogStore, LogWriteError
 
 _BATCH = 1024  # queued entries of one batch
 _TICKS = 256  # ticks of one batch
 _PAUSE = 0.05  # seconds between looks at the queue
+_LOOK = 5.0  # seconds between looks at whether this is still the one writer of the database
 
 
 class Sequencer:
@@ -227,13 +228,26 @@ def reset() -> None:
 
 
 def main() -> None:
-    """Run as a process of its own until told to stop."""
+    """Run as a process of its own until told to stop. Raises Locked where another machine's sequencer has the database.
+
+    A sequencer whose hold on the database is lost ends, and takes it again when it is started again.
+    """
+    with database.holding("sequencer") as lock:
+        _loop(lock)
+
+
+def _loop(lock: database.SessionLock) -> None:
     stop = supervise.stopping()
     writer = Sequencer(parallel=True)
+    look = 0.0
     failures = 0
     try:
         while not stop.is_set():
             close_old_connections()
+            if clock.now_float() >= look:
+                if not lock.alive():
+                    raise database.LockLost("the database's sequencer lock was lost")
+                look = clock.now_float() + _LOOK
             try:
                 state = writer.step()
                 failures = 0

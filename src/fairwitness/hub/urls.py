@@ -3,12 +3,15 @@
 from django.urls import path
 
 from fairwitness.hub.api import api
+from fairwitness.hub.operate import OPERATIONS
 from fairwitness.hub.services import feed, identity
 from fairwitness.kit.http_static import static_files
+from fairwitness.kit.operate.views import operated
 from fairwitness.kit.urls import common
 
 urlpatterns = [
     *common(),
+    *operated(OPERATIONS, healthz=False),
     path("join.json", static_files(feed.root, feed.cache_policy), {"path": "join.json"}, name="join"),
     path(
         "feed/v1/<path:path>",

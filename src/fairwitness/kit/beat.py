@@ -13,10 +13,13 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from fairwitness.kit import clock
+from fairwitness.kit.database import LockLost, SessionLock
 from fairwitness.kit.files import FileLock
 from fairwitness.kit.journal import Event, error_code, log
 
 _LONGEST_RETRY = 300
+_LOOK = 5.0
+"""Seconds between looks at whether the database's lock is still ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,14 @@ class _State:
 
 @dataclass(slots=True)
 class Beat:
-    """Runs `jobs` on their slots; holds the lock file `lock` while it loops, so that exactly one process does."""
+    """Runs `jobs` on their slots; holds `lock` and `shared` while it loops, so that exactly one process does.
+
+    `lock` is a file of the data folder; `shared` is a lock of the database, where several machines may share one.
+    """
 
     jobs: Iterable[Job]
     lock: Path | None = None
+    shared: SessionLock | None = None
     _states: list[_State] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -94,19 +101,38 @@ class Beat:
         return min(times, default=None)
 
     def run(self, stop: threading.Event) -> None:
-        """Loop until `stop` is set; the job that runs then is finished first. Raises Locked if another process loops."""
+        """Loop until `stop` is set; the job that runs then is finished first.
+
+        Raises Locked if another process loops; LockLost, `stop` being set, if the shared lock was lost on the way.
+        """
         lock = FileLock(self.lock).acquire(wait=False) if self.lock is not None else None
         try:
+            if self.shared is not None:
+                self.shared.acquire(wait=False)
             lanes = sorted({state.job.lane for state in self._states})
             threads = [threading.Thread(target=self._loop, args=(lane, stop), name=lane) for lane in lanes]
             for thread in threads:
                 thread.start()
+            lost = not self._watch(stop)
             for thread in threads:
                 thread.join()
-            stop.wait()
+            if lost:
+                raise LockLost("the database's beat lock was lost")
         finally:
+            if self.shared is not None:
+                self.shared.release()
             if lock is not None:
                 lock.release()
+
+    def _watch(self, stop: threading.Event) -> bool:
+        """Wait for `stop`; tell whether the shared lock was held till then, and set `stop` if it is lost."""
+        if self.shared is None:
+            return stop.wait()
+        while not stop.wait(_LOOK):
+            if not self.shared.alive():
+                stop.set()
+                return False
+        return True
 
     def _loop(self, lane: str, stop: threading.Event) -> None:
         while not stop.is_set():

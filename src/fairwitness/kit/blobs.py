@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from fairwitness.kit import files
+from fairwitness.kit import config, files
+from fairwitness.kit.errors import Refused
 
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}")
 _MAX_STEPS = 6
@@ -33,6 +34,16 @@ class BlobMissing(BlobError):
 
 class BlobTooLarge(BlobError):
     """The bytes passed the stated limit; nothing was stored."""
+
+
+class BlobsUnavailable(BlobError, Refused):
+    """The server of the blobs was not reached or refused; what was asked for may or may not have been done. Ask again."""
+
+    def __init__(self, error: Exception) -> None:
+        """Name the error's kind alone: a client's texts quote addresses and answers."""
+        Refused.__init__(
+            self, 503, "storage.unavailable", f"The storage of sealed files failed ({type(error).__name__}).", "Try again soon."
+        )
 
 
 class BadName(BlobError):
@@ -77,8 +88,26 @@ class BlobStore(Protocol):
     def delete(self, name: str) -> bool:
         """Remove the blob and its parts; durable on return. Tells whether there was anything to remove."""
 
-    def names(self) -> Iterator[str]:
-        """Yield the names of all blobs, sorted."""
+    def names(self, under: str = "") -> Iterator[str]:
+        """Yield the names of all blobs, sorted; with `under`, of those whose name begins with it and a slash."""
+
+    def unfinished(self, under: str = "") -> Iterator[str]:
+        """Yield the names of blobs of which parts are stored, sorted, as `names` does."""
+
+    def free(self) -> int | None:
+        """Return how many bytes there is room for; None where the store knows no end."""
+
+
+def store_of(cfg: config.RoleConfig, area: str) -> BlobStore:
+    """Return the store of the blobs of one kind: the folder `area` of the data folder, or of the bucket in `[blobs]`.
+
+    Raises ConfigError, UnsafeMode.
+    """
+    if not cfg.blobs.url:
+        return FileBlobs(cfg.folder(area))
+    from fairwitness.kit import blobs_s3  # noqa: PLC0415 - only nodes that use it load its client
+
+    return blobs_s3.store_of(cfg, area)
 
 
 def check_name(name: str) -> str:
@@ -156,13 +185,24 @@ class FileBlobs:
             files.sync_folder(path.parent)
         return self._drop_parts(name) or there
 
-    def names(self) -> Iterator[str]:
-        """Yield the names of all blobs, sorted."""
-        for folder, folders, entries in os.walk(self._root):
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            for entry in sorted(entries):
-                if not entry.startswith("."):
-                    yield (Path(folder) / entry).relative_to(self._root).as_posix()
+    def names(self, under: str = "") -> Iterator[str]:
+        """Yield the names of all blobs, sorted; see BlobStore.names."""
+        found = []
+        for folder, folders, entries in os.walk(self._path(under) if under else self._root):
+            folders[:] = [f for f in folders if not f.startswith(".")]
+            found += [(Path(folder) / entry).relative_to(self._root).as_posix() for entry in entries if not entry.startswith(".")]
+        yield from sorted(found)
+
+    def unfinished(self, under: str = "") -> Iterator[str]:
+        """Yield the names of blobs of which parts are stored, sorted, as `names` does."""
+        for entry in sorted(self._parts.iterdir()):
+            name = entry.name.replace("+", "/")
+            if not under or name.startswith(f"{under}/"):
+                yield name
+
+    def free(self) -> int | None:
+        """Return the free bytes of the folder's disk."""
+        return shutil.disk_usage(self._root).free
 
     def clear_spares(self) -> int:
         """Remove what an interrupted write left behind; call it at start, before any writer. Returns how many."""

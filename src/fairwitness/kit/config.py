@@ -24,6 +24,8 @@ from fairwitness.kit import files
 
 DATA_VARIABLE = "FAIRWITNESS_DATA"
 PORT_VARIABLE = "FAIRWITNESS_PORT"
+OWNER_VARIABLE = "FAIRWITNESS_DATABASE_OWNER"
+"""Names the file (0600) with user and password of the database's owner, for the few commands that act as the owner."""
 FILE_NAME = "config.toml"
 
 
@@ -53,6 +55,40 @@ class OidcProvider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseConfig:
+    """Where rows lie: SQLite in the data folder, or PostgreSQL (hub and agency).
+
+    `url`: `postgresql://user@host:port/name`, without a password; empty means SQLite. `credentials`: the file (0600, in the
+    data folder unless absolute) that holds the user's password alone; it may be absent where the server knows us otherwise.
+    `connections`: the most that one process opens. `wait_seconds`: how long a transaction waits for the ones before it.
+    """
+
+    url: str = ""
+    credentials: str = "keys/database.password"
+    connections: int = limit(12, low=2, high=200)
+    wait_seconds: int = limit(20, low=1, high=600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobsConfig:
+    """Where sealed bytes lie: files in the data folder, or a bucket of an S3 server (hub and agency).
+
+    `url`: `s3://bucket/prefix`; empty means files. `endpoint`: the server's address; empty means Amazon's of the `region`.
+    `credentials`: a TOML file (0600) with access_key_id, secret_access_key and perhaps session_token. `write_once`: who sees
+    to it that no name is written twice: `server` (If-None-Match), or `client` for a server that does not know it.
+    `virtual_host`: the bucket is part of the host's name. `timeout_seconds`: for one call.
+    """
+
+    url: str = ""
+    endpoint: str = ""
+    region: str = "us-east-1"
+    credentials: str = "keys/s3.toml"
+    write_once: str = choice("server", "server", "client")
+    virtual_host: bool = False
+    timeout_seconds: int = limit(60, low=1, high=3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleConfig:
     """Settings that every role has. `data_dir` is None only in tools that run no node (type checking, makemigrations)."""
 
@@ -76,6 +112,8 @@ class RoleConfig:
     enrolment_code_hours: int = limit(24, low=1, high=168)
     stop_seconds: int = limit(20, low=1, high=300)
     oidc: tuple[OidcProvider, ...] = ()
+    database: DatabaseConfig = DatabaseConfig()
+    blobs: BlobsConfig = BlobsConfig()
 
     def __post_init__(self) -> None:
         """Check what the types alone cannot; raises ConfigError."""
@@ -91,6 +129,8 @@ class RoleConfig:
             raise ConfigError("public_url is needed where host is every address of the machine")
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ConfigError("tls_certificate and tls_key go together: set both or neither")
+        if self.role == "home" and (self.database.url or self.blobs.url):
+            raise ConfigError("a home keeps its rows and files in its own folder: leave [database] and [blobs] out")
 
     @property
     def url(self) -> str:

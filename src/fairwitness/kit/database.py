@@ -1,23 +1,98 @@
 """Start-up migration, and what the databases promise.
 
-Every commit is durable when it returns (SQLite in WAL mode with synchronous=FULL), every transaction takes the write lock
-at its start (IMMEDIATE, so there is no upgrade deadlock), and deleted rows are overwritten (secure_delete); `scrub`
-empties the free pages and the write-ahead log for the moments that promise destruction.
+Every commit is durable when it returns (SQLite in WAL mode with synchronous=FULL; PostgreSQL with synchronous_commit and
+fsync on) and every transaction takes the write lock at its start (IMMEDIATE; an advisory lock), so that what it reads stays
+true until it ends. On SQLite deleted rows are overwritten (secure_delete); `scrub` empties the free pages and the write-ahead
+log for the moments that promise destruction, on PostgreSQL as far as its owner lets us.
 """
 
-from typing import cast
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Self, cast
 
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from fairwitness.kit import config
-from fairwitness.kit.files import FileLock
+from fairwitness.kit.files import FileLock, Locked
 from fairwitness.kit.journal import Event, log
+
+LOCKS = {"migrate": 2, "beat": 3, "sequencer": 4}
+"""Names and second numbers of the advisory locks that a process holds; the writer's is 1."""
 
 
 class NewerSchema(Exception):
     """The database was written by a newer version of this program; nothing was changed."""
+
+
+class OlderSchema(config.ConfigError):
+    """The database waits for migrations that this user may not make; nothing was changed."""
+
+
+class LockLost(Exception):
+    """The connection that held a lock of the database is gone: another process may hold it now."""
+
+
+def on_postgresql() -> bool:
+    """Tell whether this process keeps its rows in PostgreSQL."""
+    return connection.vendor == "postgresql"
+
+
+class SessionLock:
+    """An advisory lock of the database, held by a connection of its own: it goes when process, machine or network do.
+
+    Where the database is SQLite it is nobody else's, and this does nothing: the file locks of the data folder do it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._session: Any = None
+
+    def acquire(self, *, wait: bool = True) -> Self:
+        """Take the lock; raises Locked where another holds it and `wait` is False, DatabaseError."""
+        if not on_postgresql():
+            return self
+        from fairwitness.kit.postgresql import base  # noqa: PLC0415 - SQLite's nodes load no client
+
+        self._session = base.session(connection)
+        call = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+        with connection.wrap_database_errors:
+            if wait:
+                self._session.execute("SET lock_timeout = 0")
+            found = self._session.execute(f"SELECT {call}({base.CLASS}, {LOCKS[self.name]})").fetchone()
+        if found[0] is False:
+            self.release()
+            raise Locked(f"another process, perhaps on another machine, holds the database's {self.name} lock")
+        return self
+
+    def alive(self) -> bool:
+        """Tell whether the lock is still held; it is lost with its connection."""
+        if self._session is None:
+            return not on_postgresql()
+        try:
+            with connection.wrap_database_errors:
+                self._session.execute("SELECT 1")
+        except DatabaseError:
+            self.release()
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let the lock go; does nothing when it is not held."""
+        if self._session is not None:
+            with contextlib.suppress(Exception):
+                self._session.close()
+            self._session = None
+
+    def __enter__(self) -> Self:
+        """Take the lock, waiting for it."""
+        return self.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        """Let the lock go."""
+        self.release()
 
 
 def unknown_migrations() -> list[str]:
@@ -30,9 +105,15 @@ def unknown_migrations() -> list[str]:
 
 
 def migrate_at_start() -> int:
-    """Bring the schema up to date under a lock and return how many migrations were applied. Raises NewerSchema."""
+    """Bring the schema up to date under a lock and return how many migrations were applied.
+
+    Raises NewerSchema; on PostgreSQL also OlderSchema where this user may not change the schema, and ConfigError where the
+    server does not keep what it acknowledges.
+    """
     folder = config.current(config.RoleConfig).folder("run")
-    with FileLock(folder / "migrate.lock"):
+    with FileLock(folder / "migrate.lock"), SessionLock("migrate"):
+        if on_postgresql():
+            _check_server()
         newer = unknown_migrations()
         if newer:
             raise NewerSchema(
@@ -40,19 +121,97 @@ def migrate_at_start() -> int:
                 "install that version again, or restore the backup made before the upgrade"
             )
         before = len(MigrationLoader(connection).applied_migrations)
-        call_command("migrate", interactive=False, verbosity=0)
+        if on_postgresql() and not _may_migrate():
+            waiting = pending_migrations()
+            if waiting:
+                raise OlderSchema(
+                    f"the database waits for {', '.join(waiting[:3])}{' ...' if len(waiting) > 3 else ''}, and this user may "
+                    f"not change its schema; run: fairwitness {config.role_name()} database migrate DIR --owner FILE"
+                )
+        else:
+            call_command("migrate", interactive=False, verbosity=0)
         count = len(MigrationLoader(connection).applied_migrations) - before
     log(Event.MIGRATED, applied=count)
     return count
 
 
-def scrub() -> None:
-    """Leave no deleted row on the disk: rewrite the database without free pages and empty the write-ahead log."""
-    if connection.vendor != "sqlite" or connection.in_atomic_block:
-        raise RuntimeError("scrub needs SQLite and no open transaction")
+def pending_migrations() -> list[str]:
+    """Return the migrations that the database waits for, as `app.name`, in their order."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def _may_migrate() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT has_schema_privilege(current_user, 'public', 'CREATE')")
+        return bool(cursor.fetchone()[0])
+
+
+def _check_server() -> None:
+    """Refuse a server that says "stored" before it is true, or that cannot hold every text."""
+    wanted = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "server_encoding": "UTF8"}
+    with connection.cursor() as cursor:
+        for name, value in wanted.items():
+            cursor.execute("SELECT current_setting(%s)", [name])
+            found = cursor.fetchone()[0]
+            if found != value:
+                raise config.ConfigError(f"the PostgreSQL server has {name}={found}; it must be {value}")
+
+
+def scrub() -> bool:
+    """Leave no deleted row behind: rewrite the tables without free pages and empty the write-ahead log. Tells whether it did.
+
+    On PostgreSQL the owner of the tables alone can do this (`fairwitness ROLE database scrub`): any other user gets False.
+    There old segments of the server's log, its replicas and its backups keep deleted rows for as long as they are kept.
+    """
+    if connection.in_atomic_block:
+        raise RuntimeError("scrub needs no open transaction")
+    if on_postgresql():
+        return _scrub_postgresql()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return True
+
+
+def owned() -> bool:
+    """Tell whether this process may do everything with its tables: on SQLite always, on PostgreSQL as their owner."""
+    if not on_postgresql():
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' "
+            "AND NOT pg_has_role(current_user, relowner, 'USAGE')"
+        )
+        return not cursor.fetchone()[0]
+
+
+def run_script(text: str) -> None:
+    """Run several statements as they stand (PostgreSQL, one round trip)."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        connection.connection.execute(text)
+
+
+def _scrub_postgresql() -> bool:
+    if not owned():
+        return False
+    tables = connection.introspection.table_names()
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"VACUUM (FULL) {connection.ops.quote_name(table)}")
+    return True
+
+
+@contextlib.contextmanager
+def holding(name: str) -> Iterator[SessionLock]:
+    """Hold the database's lock `name` in the block; raises Locked if another process does."""
+    lock = SessionLock(name).acquire(wait=False)
+    try:
+        yield lock
+    finally:
+        lock.release()
 
 
 durable = transaction.atomic(durable=True)

@@ -229,6 +229,10 @@ def _hosts(cfg: config.RoleConfig) -> list[str]:
 def _database(cfg: config.RoleConfig) -> dict[str, Any]:
     if cfg.data_dir is None:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    if cfg.database.url:
+        from fairwitness.kit.postgresql import connecting  # noqa: PLC0415 - only nodes that use it load its client
+
+        return connecting.settings_of(cfg)
     path = cfg.file("db.sqlite3")
     if not path.exists():
         # The write-ahead log and its index take over this file's mode.

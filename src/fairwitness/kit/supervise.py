@@ -234,11 +234,15 @@ def _beat(role: str, data_dir: Path) -> None:
     """Run the role's jobs until told to stop."""
     from fairwitness.kit.accounts import services  # noqa: PLC0415 - settings must be ready first
     from fairwitness.kit.beat import Beat, Job  # noqa: PLC0415
+    from fairwitness.kit.database import SessionLock  # noqa: PLC0415
 
     name = f"fairwitness.{role}.tasks"
     own: list[Job] = importlib.import_module(name).beat_jobs() if importlib.util.find_spec(name) else []
-    jobs = [*own, Job("accounts.clear_expired", 86400, services.clear_expired)]
-    Beat(jobs, lock=files.private_dir(data_dir / "run") / "beat.lock").run(_stop)
+    place = files.private_dir(data_dir / "run") / "beat.at"
+    # In the lane of the role's own work, so that a job that hangs shows in `doctor` and in the metrics.
+    heartbeat = Job("operate.heartbeat", 30, lambda now: files.write_atomic(place, str(now).encode()), at_start=True)
+    jobs = [*own, heartbeat, Job("accounts.clear_expired", 86400, services.clear_expired)]
+    Beat(jobs, lock=files.private_dir(data_dir / "run") / "beat.lock", shared=SessionLock("beat")).run(_stop)
 
 
 def child(name: str, role: str, data_dir: Path) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from fairwitness.kit import clock
+from fairwitness.kit.operate import metrics
 from fairwitness.witness import config as settings
-from fairwitness.witness import services
+from fairwitness.witness import operate, services
 from fairwitness.witness.errors import WitnessError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def make_app(directory: Path, now: Callable[[], int]) -> "WSGIApplication":
                 body = environ["wsgi.input"].read(int(length))
                 if len(body) != int(length):
                     return _plain(400, "the body ended early")
+                if (directory / operate.RESTORED).exists():
+                    return _plain(503, "this witness was restored; it signs nothing until its keeper resumes it")
                 return services.add_checkpoint(store, settings.load(directory), body, now())
             case "/vkey" | "/logs":
                 if method not in {"GET", "HEAD"}:
@@ -52,6 +55,10 @@ def make_app(directory: Path, now: Callable[[], int]) -> "WSGIApplication":
                 held = settings.load(directory)
                 page = services.logs_page(store, held) if path == "/logs" else f"{held.vkey.encode()}\n".encode()
                 return services.Answer(200, services.PLAIN, page)
+            case "/healthz" | "/readyz" | "/metrics":
+                if method not in {"GET", "HEAD"}:
+                    return _plain(405, "this page can only be read")
+                return _monitor(directory, path, environ)
             case _:
                 return _plain(404, "a witness has /add-checkpoint, /vkey and /logs")
 
@@ -158,6 +165,17 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
         """Write nothing."""
+
+
+def _monitor(directory: Path, path: str, environ: "WSGIEnvironment") -> services.Answer:
+    """Answer a monitor: /healthz that the process answers, /readyz whether it signs, /metrics to this machine alone."""
+    if path == "/healthz":
+        return _plain(200, "ok")
+    if path == "/readyz":
+        return _plain(200, "ready") if operate.is_ready(directory) else _plain(503, "not ready")
+    if not metrics.is_local(environ):
+        return _plain(404, "a witness has /add-checkpoint, /vkey and /logs")
+    return services.Answer(200, metrics.TYPE, operate.metrics_page(directory))
 
 
 def _plain(status: int, text: str) -> services.Answer:

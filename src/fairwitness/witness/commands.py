@@ -1,14 +1,19 @@
 """`fairwitness witness ...`: make a witness, tell it which logs to follow, run it."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fairwitness_core.wire.errors import ProtocolError
+
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.files import UnsafeMode
+from fairwitness.kit.operate import commands as operate
 from fairwitness.witness import app, config
+from fairwitness.witness import operate as operations
 from fairwitness.witness.errors import WitnessError
 
 
@@ -36,6 +41,17 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--port", type=int, default=8950, help="port to listen on, 0 for a free one (default: %(default)s)")
     run.set_defaults(run=_told(_run))
 
+    status = actions.add_parser("status", help="what was cosigned last, as JSON")
+    status.add_argument("directory", type=Path)
+    status.set_defaults(run=_told(_status))
+
+    resume = actions.add_parser("resume", help="after a restore: take over the newest witnessed heads, then sign again")
+    resume.add_argument("directory", type=Path)
+    resume.add_argument("join_file", type=Path, help="the hub's join file, compared as a home compares it")
+    resume.add_argument("url", nargs="+", help="a hub that this witness watches, or a mirror of it")
+    resume.set_defaults(run=_told(_resume))
+    operate.register(actions, operations.OPERATIONS)
+
 
 def _told(action: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], int]:
     """Turn what an operator can mend into one line and exit status 1."""
@@ -43,7 +59,7 @@ def _told(action: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Na
     def run(options: argparse.Namespace) -> int:
         try:
             action(options)
-        except (WitnessError, UnsafeMode, Refused, OSError) as error:
+        except (WitnessError, UnsafeMode, Refused, ProtocolError, LookupError, OSError) as error:
             print(f"fairwitness witness: {error}", file=sys.stderr)
             return 1
         return 0
@@ -61,3 +77,11 @@ def _trust(options: Any) -> None:
 
 def _run(options: Any) -> None:
     app.run(options.directory, options.host, options.port)
+
+
+def _status(options: Any) -> None:
+    print(json.dumps(operations.status(options.directory)))
+
+
+def _resume(options: Any) -> None:
+    print(json.dumps(operations.resume(options.directory, options.join_file.read_bytes(), options.url)))

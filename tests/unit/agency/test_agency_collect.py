@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fairwitness.agency import worker
 from fairwitness.agency.models import CustodyRecord, Notice, Request, Response, Status
-from fairwitness.agency.services import collect, custody, evidence, intake, node, requests, status, withdrawals
+from fairwitness.agency.services import collect, custody, evidence, intake, node, requests, status, vault, withdrawals
 from fairwitness.kit import clock, files
 from fairwitness.kit.errors import Refused
 from tests.unit.agency.agency_steps import PURPOSE
@@ -36,12 +36,11 @@ def test_a_response_becomes_evidence_through_the_child_process(world):
     assert not list((world.folder / "spool").iterdir())
     assert world.told(response) == ["collected"]
     # Sealed to a key of its own: neither the request's key nor the node's opens a clip.
-    sealed = node.evidence_folder(response.id) / "clip-01.mp4.fws"
     own = node.get_secret(node.key_file("responses", response.id)).decode()
     request_key = node.get_secret(node.key_file("requests", request.id)).decode()
     with pytest.raises(ProtocolError):
-        SegmentReader(sealed.open("rb"), [request_key])
-    assert SegmentReader(sealed.open("rb"), [own]).read() == world.clip
+        SegmentReader(vault.open_file(response.id, "clip-01.mp4.fws"), [request_key])
+    assert SegmentReader(vault.open_file(response.id, "clip-01.mp4.fws"), [own]).read() == world.clip
     assert node.key_file("responses", response.id).stat().st_mode & 0o777 == 0o600
     manifest = evidence.read_manifest(world.ana, response, PURPOSE)
     assert isinstance(manifest, Manifest)
@@ -241,8 +240,8 @@ def test_what_is_wrong_is_quarantined_with_its_reason(world, inline, kind):
     assert (response.state, response.reason) == ("quarantined", kind)
     assert response.acknowledged
     # Kept as it came, sealed, and nothing opened beside it.
-    assert collect.quarantine_file(response.id).read_bytes() == data
-    assert not node.evidence_folder(response.id).exists()
+    assert vault.open_quarantined(response.id).read() == data
+    assert list(vault.held()) == []
     assert not node.key_file("responses", response.id).exists()
     assert not list((world.folder / "evidence").iterdir())
     with pytest.raises(Refused, match=r"evidence\.quarantined"):

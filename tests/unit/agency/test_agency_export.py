@@ -13,6 +13,7 @@ from fairwitness.agency.errors import NotYetLogged, RefusedWhole
 from fairwitness.agency.models import Export, Response, Touch
 from fairwitness.agency.services import custody, evidence, export, reconcile, triage
 from fairwitness.kit.errors import Refused
+from tests.harness.rows import as_owner
 from tests.unit.agency.agency_steps import PURPOSE
 from tests.unit.agency.world import Owner
 
@@ -175,10 +176,11 @@ def test_a_response_that_the_agency_deleted_is_flagged(day, tmp_path):
     lost = responses[1]
     gone = lost.id
     promise = world.hub.promise(gone)
-    Touch.objects.filter(record__response=lost).delete()
-    custody.CustodyRecord.objects.filter(response=lost).delete()
-    lost.notices.all().delete()
-    lost.delete()
+    with as_owner():
+        Touch.objects.filter(record__response=lost).delete()
+        custody.CustodyRecord.objects.filter(response=lost).delete()
+        lost.notices.all().delete()
+        lost.delete()
     report = reconcile.day_report(name, [promise])
     assert {(f.code, f.response_id) for f in report.findings} == {
         ("missing_at_agency", gone),

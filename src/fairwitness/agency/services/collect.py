@@ -17,7 +17,7 @@ from fairwitness_core.rules import states
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.models import Clip, Mark, Notice, Request, Response, Withdrawal
-from fairwitness.agency.services import custody, hubcalls, intake, node, status
+from fairwitness.agency.services import custody, hubcalls, intake, node, status, vault
 from fairwitness.kit import database, files
 from fairwitness.kit.journal import Event, log
 
@@ -217,11 +217,7 @@ def _keep(item: Item, taken: intake.Intake, now: int) -> bool:
 def _quarantine(item: Item, spool: Path, request: Request | None, code: str, now: int) -> None:
     """Keep what failed as it came, sealed, never shown; say so to whoever sent it."""
     node.shred(node.key_file("responses", item.response_id))
-    target = quarantine_file(item.response_id)
-    if spool.exists():
-        spool.replace(target)
-        files.sync_folder(target.parent)
-        files.sync_folder(spool.parent)
+    vault.quarantine(spool, item.response_id)
     response = _store_quarantined(item, request, code, now)
     log(Event.MESSAGE_REFUSED, kind="response", code=code)
     _acknowledge(response)
@@ -258,14 +254,9 @@ def _acknowledge(response: Response) -> None:
     Response.objects.filter(pk=response.pk).update(acknowledged=True)
 
 
-def quarantine_file(response_id: str) -> Path:
-    """Return where a quarantined ciphertext lies."""
-    return node.settings().folder("quarantine") / f"{response_id}.age"
-
-
 def _drop(response_id: str) -> None:
     node.shred(node.key_file("responses", response_id))
-    node.remove_folder(node.evidence_folder(response_id))
+    vault.drop(response_id)
 
 
 def _spool(response_id: str) -> Path:
@@ -286,9 +277,9 @@ def _tries(spool: Path) -> int:
 def _clear_leftovers() -> None:
     """Remove what an interrupted round left: unfinished folders, and evidence and keys that no row names."""
     intake.clear_leftovers()
-    for entry in node.settings().folder("evidence").iterdir():
-        if not Response.objects.filter(pk=entry.name).exists():
-            _drop(entry.name)
+    for response_id in vault.held():
+        if not Response.objects.filter(pk=response_id).exists():
+            _drop(response_id)
     for entry in node.settings().folder("keys", "responses").glob("*.key"):
         if not Response.objects.filter(pk=entry.stem).exists():
             node.shred(entry)

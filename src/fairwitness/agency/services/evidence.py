@@ -17,7 +17,7 @@ from fairwitness_core.wire import canonical
 
 from fairwitness.agency.errors import by_rules, missing
 from fairwitness.agency.models import CustodyRecord, Officer, Response, Touch
-from fairwitness.agency.services import custody, node, officers, status
+from fairwitness.agency.services import custody, node, officers, status, vault
 from fairwitness.kit import clock, database
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
@@ -260,5 +260,5 @@ def _may(officer: Officer, response: Response, action: str, target: str) -> None
 
 def _decrypt(response: Response, name: str) -> BinaryIO:
     identity = node.get_secret(node.key_file("responses", response.id)).decode()
-    raw = (node.evidence_folder(response.id) / f"{name}{SUFFIX}").open("rb")
+    raw = vault.open_file(response.id, f"{name}{SUFFIX}")
     return io.BufferedReader(SegmentReader(raw, [identity]), 1 << 16)

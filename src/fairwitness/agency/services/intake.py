@@ -22,7 +22,7 @@ from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.models import Request
-from fairwitness.agency.services import node, requests
+from fairwitness.agency.services import node, requests, vault
 from fairwitness.kit import files
 
 MANIFEST = "manifest.dsse.json"
@@ -93,11 +93,8 @@ def take(spool: Path, response_id: str, request: Request, identity: str) -> Inta
 
 def place(intake: Intake, response_id: str) -> None:
     """Put a response's key and folder where evidence lies; durable, and harmless to repeat after a crash."""
-    target = node.evidence_folder(response_id)
-    node.remove_folder(target)
     node.put_secret(node.key_file("responses", response_id), intake.identity.encode())
-    intake.folder.rename(target)
-    files.sync_folder(target.parent)
+    vault.place(intake.folder, response_id)
 
 
 def clear_leftovers() -> None:

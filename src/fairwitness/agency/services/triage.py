@@ -5,7 +5,7 @@ from fairwitness_core.rules import retention, states
 
 from fairwitness.agency.errors import NotYetLogged, missing
 from fairwitness.agency.models import Hold, Mark, Notice, Officer, Response, Touch
-from fairwitness.agency.services import custody, evidence, hold, node, officers, status
+from fairwitness.agency.services import custody, evidence, hold, node, officers, status, vault
 from fairwitness.kit import clock, database
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
@@ -109,20 +109,24 @@ def destroy_due(now: int) -> int:
                 continue
         destroy(response, now)
         count += 1
-    if Mark.objects.filter(name=_SCRUB).exists():
-        database.scrub()  # raises while others hold the database: the mark stays and the next beat does it
-        Mark.objects.filter(name=_SCRUB).delete()
+    # Raises while others hold the database, and on PostgreSQL is the owner's to do: the mark stays till it is done.
+    if Mark.objects.filter(name=_SCRUB).exists() and database.scrub():
+        scrubbed()
     if count:
         log(Event.EVIDENCE_DESTROYED, count=count)
     return count
+
+
+def scrubbed() -> None:
+    """Note that nothing of destroyed rows is left in the database's own files."""
+    Mark.objects.filter(name=_SCRUB).delete()
 
 
 def destroy(response: Response, now: int) -> None:
     """Destroy the key first, then the bytes, then what the rows say of them."""
     node.shred(node.hold_file(response.id))
     node.shred(node.key_file("responses", response.id))
-    node.remove_folder(node.evidence_folder(response.id), node.shred)
-    node.shred(node.settings().folder("quarantine") / f"{response.id}.age")
+    vault.destroy(response.id)
     _forget(response, now)
 
 

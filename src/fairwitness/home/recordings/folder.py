@@ -137,8 +137,8 @@ def _recording(name: str, identity: FileIdentity, facts: Probe, clock: CameraClo
 
 
 def _judged(recording: Recording, clock: CameraClock, now: int) -> Recording:
-    """Apply what the owner says about the clock now; an answer for this one recording is kept."""
-    if recording.time_source is TimeSource.OWNER:
+    """Apply what the owner says about the clock now; an answer for this one recording, or a recorder's own time, is kept."""
+    if recording.time_source in (TimeSource.OWNER, TimeSource.CAMERA):
         return recording
     verdict = decide(recording.path, recording.container_time, recording.seconds, clock)
     if verdict.start is not None and verdict.start > now + _AHEAD:

@@ -23,6 +23,7 @@ class TimeSource(StrEnum):
     NAME = "name"
     CONTAINER = "container"
     OWNER = "owner"
+    CAMERA = "camera"
     UNKNOWN = "unknown"
 
 

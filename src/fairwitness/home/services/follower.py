@@ -102,7 +102,8 @@ def poll(now: float) -> Polled | None:
 
 def _fetch(joined: join.Joined, known: FeedState, ask: Poll, now: int) -> Polled:
     try:
-        answer = http.Http().get(joined.join.url + ask.path, max_bytes=MAX_DAY if ask.day else MAX_CONTAINER)
+        base = config.current(Config).mirror_url.rstrip("/") or joined.join.url
+        answer = http.Http().get(base + ask.path, max_bytes=MAX_DAY if ask.day else MAX_CONTAINER)
     except http.Unreachable:
         log(Event.PEER_UNREACHABLE, peer="hub")
         return Polled(ask.path, 0, code="unreachable")

@@ -6,21 +6,26 @@ from pathlib import Path
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from fairwitness_core.wire.errors import ProtocolError
 
+from fairwitness.home.adapters.base import Adapter, Look, SourceProblem
+from fairwitness.home.adapters.folder import FolderAdapter
 from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, invalid, unknown
-from fairwitness.home.models import Recording, Source
+from fairwitness.home.models import Recorder, Recording, Source
 from fairwitness.home.recordings import folder as folders
 from fairwitness.home.recordings.times import CameraClock, TimeSource
-from fairwitness.home.services import cameras, optouts
+from fairwitness.home.services import cameras, optouts, recorders
 from fairwitness.kit import clock, config
 from fairwitness.kit.journal import Event, log
 
 MAX_OFFSET = 10 * 366 * 86_400
+RECHECK_S = 3600  # a recorder's folder is looked through whole this often: somebody may have deleted in it by hand
 _WIRE_SOURCE = {
     TimeSource.NAME: "file_name",
     TimeSource.CONTAINER: "container",
     TimeSource.OWNER: "owner",
+    TimeSource.CAMERA: "camera",
 }
 
 
@@ -77,7 +82,10 @@ def get(source_id: int) -> Source:
 
 def remove(source_id: int) -> None:
     """Forget a folder and what is known of its recordings; the files stay."""
-    get(source_id).delete()
+    source = get(source_id)
+    if Recorder.objects.filter(source=source).exists():
+        raise conflict("source.recorder", _("A recorder fills this folder."), _("Remove the recorder instead."))
+    source.delete()
 
 
 def listing() -> list[Source]:
@@ -86,7 +94,7 @@ def listing() -> list[Source]:
 
 
 def scan(now: int | None = None) -> ScanReport:
-    """Look through every folder; a folder that cannot be read keeps what was known of it."""
+    """Look at every source through its adapter; one that cannot be looked at keeps what was known of it."""
     moment = clock.now() if now is None else now
     total = ScanReport(0, 0, 0, 0)
     for source in listing():
@@ -101,24 +109,48 @@ def scan(now: int | None = None) -> ScanReport:
 
 
 def _scan(source: Source, now: int) -> ScanReport:
-    rows = {row.path: row for row in source.recordings.filter(gone=False)}
-    known: dict[str, folders.Recording | folders.Refusal] = {path: as_recording(row) for path, row in rows.items()}
-    known |= {item["path"]: _refusal(item) for item in source.refused}
-    settle = config.current(Config).settle_seconds
-    rules = CameraClock(zone=source.zone, offset=source.offset, container_trusted=source.container_trusted)
+    recorder = Recorder.objects.filter(source=source).first()
+    rows: dict[str, Recording] = {}
+    known: dict[str, folders.Recording | folders.Refusal] = {}
+    cursor = "" if recorder is None else recorder.cursor
+    whole = recorder is None or not cursor or now - recorder.checked_at >= RECHECK_S
+    if whole:
+        cursor = ""
+        rows = {row.path: row for row in source.recordings.filter(gone=False)}
+        known = {path: as_recording(row) for path, row in rows.items()}
+        known |= {item["path"]: _refusal(item) for item in source.refused}
     try:
-        found = folders.scan(Path(source.folder), known, now=now, clock=rules, settle=settle)
-    except OSError:
-        if source.problem != "unreadable":
-            log(Event.CAMERA_UNREACHABLE, code="folder")
-        source.problem = "unreadable"
+        look = _adapter(source, recorder).look(known, now=now, cursor=cursor, windows=_windows(source, recorder, now))
+    except (OSError, SourceProblem, ProtocolError) as error:
+        code = "unreadable" if isinstance(error, OSError) else error.code
+        if source.problem != code:
+            log(Event.CAMERA_UNREACHABLE, code="folder" if code == "unreadable" else code)
+        source.problem = code
         source.save(update_fields=["problem"])
         return ScanReport(0, 0, 0, 1)
-    return _store(source, rows, found, now)
+    report = _store(source, rows, look, now)
+    if recorder is not None:
+        changes: dict[str, object] = {"cursor": look.cursor} | ({"checked_at": now} if look.whole else {})
+        Recorder.objects.filter(pk=recorder.pk).update(**changes)
+    return report
 
 
-def _store(source: Source, rows: dict[str, Recording], found: folders.Scan, now: int) -> ScanReport:
+def _adapter(source: Source, recorder: Recorder | None) -> Adapter:
+    if recorder is not None:
+        return recorders.adapter(recorder)
+    settle = config.current(Config).settle_seconds
+    rules = CameraClock(zone=source.zone, offset=source.offset, container_trusted=source.container_trusted)
+    return FolderAdapter(Path(source.folder), rules, settle)
+
+
+def _windows(source: Source, recorder: Recorder | None, now: int) -> list[tuple[int, int]]:
+    """Return what live requests ask of this source's camera; only for an adapter that fetches, because it costs a look at all."""
+    return [] if recorder is None or recorder.kind == "rtsp" else recorders.windows(source.camera, now)
+
+
+def _store(source: Source, rows: dict[str, Recording], look: Look, now: int) -> ScanReport:
     added = changed = 0
+    found = look.scan
     with transaction.atomic():
         for item in found.recordings:
             row = rows.get(item.path)
@@ -132,7 +164,7 @@ def _store(source: Source, rows: dict[str, Recording], found: folders.Scan, now:
                 changed += 1
                 Recording.objects.filter(pk=row.pk).update(**values)
         kept = {item.path for item in found.recordings}
-        gone = [row.pk for path, row in rows.items() if path not in kept and path not in found.pending]
+        gone = [row.pk for path, row in rows.items() if path not in kept and path not in found.pending] if look.whole else []
         Recording.objects.filter(pk__in=gone).update(gone=True)
         source.refused = [asdict(item) for item in found.refused]
         source.pending, source.scanned_at, source.problem = len(found.pending), now, ""

@@ -66,7 +66,7 @@ def catch_up(store: LogStore) -> None:
         upto = min(store.size, done + _CHUNK)
         with transaction.atomic():
             rows = [project(index, data) for index, data in enumerate(store.entries(done, upto), done)]
-            LogEntry.objects.bulk_create(rows, update_conflicts=True, unique_fields=["index"], update_fields=["sha256", "kind"])
+            LogEntry.objects.bulk_create(rows, ignore_conflicts=True)  # a row is written once: an entry never changes
             _settle_queue({row.sha256: row.index for row in rows})
             set_mark("projected_p", upto)
         done = upto
@@ -98,7 +98,7 @@ def project(index: int, data: bytes) -> LogEntry:
             Tick.objects.create(number=value["tick"], sha256=digest, index=index, state="appended")
         return LogEntry(index=index, sha256=digest, kind=kind)
     if kind in DIRECTORY_TYPES:
-        DirectoryLine.objects.update_or_create(index=index, defaults={"envelope": data})
+        DirectoryLine.objects.get_or_create(index=index, defaults={"envelope": data})
     match kind:
         case requests.Request.TYPE:
             _project_request(index, data, requests.Request.from_document(value))
@@ -123,7 +123,7 @@ def project(index: int, data: bytes) -> LogEntry:
             Agency.objects.filter(agency=value["agency"]).update(suspended=True)
         case InboxEpoch.TYPE:
             epoch = InboxEpoch.from_document(value)
-            InboxDay.objects.update_or_create(day=epoch.day, defaults={"root": epoch.root, "leaves": epoch.leaves})
+            InboxDay.objects.get_or_create(day=epoch.day, defaults={"root": epoch.root, "leaves": epoch.leaves})
         case _:
             pass
     return LogEntry(index=index, sha256=digest, kind=kind)

@@ -15,7 +15,7 @@ from fairwitness.hub.errors import HubState
 from fairwitness.hub.models import IssuerKey, Mark, PendingEntry, Request
 from fairwitness.hub.services import directory as directories
 from fairwitness.hub.services import entries, feed, identity, ledger, setup
-from fairwitness.kit import clock, files, http
+from fairwitness.kit import clock, database, files, http
 from fairwitness.kit.logstore import LogError, LogReader, LogStore, refill
 
 _TILE = 1 << 25
@@ -27,6 +27,7 @@ def from_mirror(mirror: str) -> dict[str, int]:
     1. a mirror's checkpoint is taken only with a quorum of this hub's witnesses; 2. what is here must be its beginning;
     3. the old folders are kept beside the new. Raises HubState, LogError, ProtocolError; nothing is changed then.
     """
+    _need_owner()
     client = http.Http()
     policy = Policy.parse(directories.policy_text(clock.now()).encode())
     sizes = {}
@@ -67,8 +68,18 @@ def _check_beginning(folder: Path, name: str, work: Path, size: int) -> None:
             raise HubState(f"what the mirror has of {vkey.name} does not begin with what is here; nothing was changed")
 
 
+def _need_owner() -> None:
+    """Projections are written once by the hub's own user of a PostgreSQL database; only the owner can begin them anew."""
+    if not database.owned():
+        raise HubState(
+            "making the rows anew is for the database's owner: "
+            "set FAIRWITNESS_DATABASE_OWNER to the file with its name and password"
+        )
+
+
 def rebuild() -> None:
-    """Make the projection anew from the ledgers' files. The sequencer must not run."""
+    """Make the projection anew from the ledgers' files. The sequencer must not run. Raises HubState."""
+    _need_owner()
     with (
         LogStore.open(identity.log_folder("p"), identity.load().vkey("p").name, identity.read_log_key("p")) as public,
         LogStore.open(identity.log_folder("s"), identity.load().vkey("s").name, identity.read_log_key("s")) as secret,
@@ -89,6 +100,7 @@ def successor() -> documents.LogGenesis:
     For a hub that lost its log key, or its log with no mirror left. Agencies with their present keys, token keys and live
     requests are logged again; homes must accept the new join file. Can be run again after a crash. Raises HubState.
     """
+    _need_owner()
     folder = identity.settings().folder()
     now = clock.now()
     plan_path = folder / "successor.plan"

@@ -5,7 +5,6 @@ unknown and a withdrawn response get the same answer.
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -95,7 +94,9 @@ def begin(data: bytes) -> Progress:
 
 
 def _room(size: int) -> None:
-    free = shutil.disk_usage(identity.settings().folder("inbox")).free
+    free = vault.store().free()
+    if free is None:
+        return
     pending = sum(Upload.objects.filter(state="open").values_list("size", flat=True))
     # Joining parts needs the size once more for a moment.
     if free - pending - 2 * size < identity.settings().min_free_bytes:
@@ -261,8 +262,7 @@ def sweep(now: int) -> int:
     """Unlink ciphertext that no live row stands for, and forget rows past reconciliation; returns how many files went."""
     store = vault.store()
     live = set(Upload.objects.filter(state__in=("open", "sealed")).values_list("response_id", flat=True))
-    partial = identity.settings().folder("inbox") / ".parts"
-    names = {*store.names(), *(entry.name for entry in partial.iterdir())} - live
+    names = {*store.names(), *store.unfinished()} - live
     gone = 0
     for name in names:
         # Looked at again: an upload may have begun since.

@@ -1,0 +1,23 @@
+"""What the agency's database user may do (see kit.postgresql.grants).
+
+Of a custody record only how far it is proven can change: the signed event, its number, nonce and commitment cannot, and no
+record, case, hold or withdrawal can be removed.
+"""
+
+from fairwitness.kit.postgresql.grants import ANY, APPEND, Grant
+
+GRANTS = {
+    "agency.officer": Grant(insert=True, update=("removed_at",)),
+    "agency.case": APPEND,
+    "agency.request": Grant(insert=True, update=("*",)),
+    "agency.response": Grant(insert=True, update=("*",)),
+    "agency.clip": Grant(insert=True, delete=True),
+    "agency.custodyrecord": Grant(insert=True, update=("state", "index", "proof")),
+    "agency.touch": Grant(insert=True, update=("expires_at", "done_at")),
+    "agency.status": Grant(insert=True, update=("sent_at",)),
+    "agency.withdrawal": Grant(insert=True, update=("noted",)),
+    "agency.hold": Grant(insert=True, update=("lifted_at",)),
+    "agency.export": Grant(insert=True, update=("written_at",), delete=True),
+    "agency.notice": Grant(insert=True, update=("seen_at",)),
+    "agency.mark": ANY,
+}

@@ -1,0 +1,3 @@
+"""The hub's health pages."""
+
+from tests.unit.operate.pages import *  # noqa: F403
