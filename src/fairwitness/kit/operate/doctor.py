@@ -5,6 +5,7 @@ import ipaddress
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.kit import clock, config, files, http
 from fairwitness.kit.files import FileLock, Locked, UnsafeMode
-from fairwitness.kit.operate.checks import Check, failed, ok, warn
+from fairwitness.kit.operate.checks import FAILED, Check, failed, ok, warn
 from fairwitness.kit.operate.metrics import heartbeat_age
 from fairwitness.kit.operate.role import Operations
 
@@ -257,7 +258,31 @@ def metrics_are_private(cfg: config.RoleConfig) -> list[Check]:
 def heads(
     logs: Sequence[tuple[note.VerifierKey, Path]], witnesses: Iterable[tuple[str, str]], *, seconds: float = 5.0
 ) -> list[Check]:
-    """Compare the served head of each log (verifier key, checkpoint file) with what each witness (name, address) saw last."""
+    """Compare the served head of each log (verifier key, checkpoint file) with what each witness (name, address) saw last.
+
+    A running hub serves a head a moment after its witnesses signed it, so one that seems behind is read again for `seconds`.
+    """
+    _, found = _served(logs)
+    for name, url in witnesses:
+        label = f"log, by witness {name}"
+        try:
+            theirs = read_heads(http.Http(timeout=seconds).get(f"{url.rstrip('/')}/logs", max_bytes=_ANSWER))
+        except (http.Unreachable, http.TooLarge, ProtocolError, ValueError):
+            found.append(
+                warn(label, f"witness {name} did not answer", f"ask its keeper; without a quorum nothing is served ({url})")
+            )
+            continue
+        until = time.monotonic() + seconds
+        check = _compare(label, _served(logs)[0], theirs)
+        while check.state == FAILED and time.monotonic() < until:
+            time.sleep(0.2)
+            check = _compare(label, _served(logs)[0], theirs)
+        found.append(check)
+    return found
+
+
+def _served(logs: Sequence[tuple[note.VerifierKey, Path]]) -> tuple[dict[str, checkpoint.Checkpoint], list[Check]]:
+    """Read the served head of each log; what cannot be read or believed is a finding."""
     ours: dict[str, checkpoint.Checkpoint] = {}
     found = []
     for vkey, path in logs:
@@ -271,17 +296,7 @@ def heads(
             found.append(
                 failed("log", f"the head of {vkey.name} cannot be believed: {error}", "restore, or refill from a mirror")
             )
-    for name, url in witnesses:
-        label = f"log, by witness {name}"
-        try:
-            theirs = read_heads(http.Http(timeout=seconds).get(f"{url.rstrip('/')}/logs", max_bytes=_ANSWER))
-        except (http.Unreachable, http.TooLarge, ProtocolError, ValueError):
-            found.append(
-                warn(label, f"witness {name} did not answer", f"ask its keeper; without a quorum nothing is served ({url})")
-            )
-            continue
-        found.append(_compare(label, ours, theirs))
-    return found
+    return ours, found
 
 
 def read_heads(answer: http.Response) -> dict[str, tuple[int, bytes]]:
