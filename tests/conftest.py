@@ -189,9 +189,9 @@ if ROLE and POSTGRESQL:
             return blobs_s3.S3Blobs(bucket, f"{draw}-{area}")
 
         if ROLE == "hub":
-            from fairwitness.hub.services import uploads  # noqa: PLC0415
+            from fairwitness.hub.services import vault  # noqa: PLC0415
 
-            monkeypatch.setattr(uploads, "store_of", store_of)
+            monkeypatch.setattr(vault, "store_of", store_of)
         else:
             from fairwitness.agency.services import vault  # noqa: PLC0415
 

@@ -68,7 +68,7 @@ def test_the_world_holds_after_every_step(stage, steps):
 
 @pytest.mark.proof
 @pytest.mark.claim("P12", "P17")
-@settings(max_examples=60, **_DRAWN)
+@settings(max_examples=12, **_DRAWN)
 @example(steps=WHOLE)
 @given(steps=_steps(6, 20))
 def test_the_world_holds_after_every_step_at_length(stage, steps):

@@ -75,7 +75,7 @@ def test_hub_mirror_and_provider_see_nothing_of_owners(stage, base, left, right)
 
 @pytest.mark.proof
 @pytest.mark.claim("P3", "P7")
-@settings(max_examples=40, **_DRAWN)
+@settings(max_examples=12, **_DRAWN)
 @given(base=owners.bases(), left=st.tuples(*[owners.owners()] * 3), right=st.tuples(*[owners.owners()] * 3))
 def test_hub_mirror_and_provider_see_nothing_of_owners_at_length(stage, base, left, right):
     _compare(stage, base, dict(zip(JOINED, left, strict=True)), dict(zip(JOINED, right, strict=True)))
@@ -115,7 +115,7 @@ def test_the_agency_cannot_tell_who_exists(stage, answers, left, right):
 
 @pytest.mark.proof
 @pytest.mark.claim("P1", "P2")
-@settings(max_examples=40, **_DRAWN)
+@settings(max_examples=12, **_DRAWN)
 @given(answers=st.booleans(), left=_existing(), right=_existing())
 def test_the_agency_cannot_tell_who_exists_at_length(stage, answers, left, right):
     _agency_sees(stage, Base(answers=("home-b",) if answers else ()), left, right)
