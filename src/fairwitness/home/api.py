@@ -195,6 +195,7 @@ def _answer(row: Answer) -> Json:
         "state": sharing.state_of(row),
         "sentence": sharing.sentence(row),
         "response_id": row.response_id,
+        "left_out": answers.left_out(row),
         **{name: getattr(row, name) for name in names},
         "clips": clips,
     }

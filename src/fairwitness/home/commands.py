@@ -312,7 +312,7 @@ def _answer(options: argparse.Namespace) -> None:
         answers.set_statement(answer.pk, options.statement)
     if options.name:
         answers.set_mode(answer.pk, "identified", name=options.name, contact=options.contact)
-    _print({"answer": answer.pk, "clips": answer.clips.count()})
+    _print({"answer": answer.pk, "clips": answer.clips.count(), "left_out": answers.left_out(answer)})
 
 
 def _share(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from fairwitness_core.wire.frames import FrameReader
 from core.tests.rules.feed_world import AGENCY, CENTRE, key
 from fairwitness.demo.footage import make_clip
 from fairwitness.home.models import Answer, AnswerClip, Recording, Token
-from fairwitness.home.services import answers, delivery, follower, sharing, sources, tokens
+from fairwitness.home.services import answers, delivery, follower, matching, requests, sharing, sources, tokens
 from fairwitness.home.services.answers import ClipChoice
 from fairwitness.kit.errors import Refused
 
@@ -531,3 +531,16 @@ def test_gaps_are_declared(asked):
     begin = asked.world.start - 5000
     assert answer.gaps == [[request.from_ - 30, begin], [begin + SECONDS, request.to]]
     assert Path(answer.clips.get().source_path).name == "porch.mp4"
+
+
+def test_a_draft_says_how_many_stretches_it_has_no_room_for(asked):
+    """More recordings than an answer holds: the first are chosen, the rest are counted, never dropped unsaid."""
+    (row,) = Recording.objects.all()
+    for number in range(1, 19):
+        row.pk, row.path = None, f"more-{number:02}.mp4"
+        row.start, row.end = row.start + 30, row.end + 30
+        row.save(force_insert=True)
+    answer = answers.draft(requests.listing()[0].id)
+    assert answer.clips.count() == 16
+    own = sum(len(camera.pieces) for camera in matching.own_clips(answer.request))
+    assert answers.left_out(answer) == own - 16 > 0

@@ -56,6 +56,7 @@ def listing() -> list[Answer]:
 def draft(request_id: str, *, now: int | None = None) -> Answer:
     """Return the open draft for a request, or begin one: anonymous, muted, with every own stretch of the window chosen.
 
+    An answer has room for MAX_CLIPS; where there are more, the first are chosen and `left_out` says how many are not.
     Raises Refused for a request that is withdrawn or has expired.
     """
     moment = clock.now() if now is None else now
@@ -74,6 +75,14 @@ def draft(request_id: str, *, now: int | None = None) -> Answer:
     own = [piece for camera in matching.own_clips(request) for piece in camera.pieces]
     set_clips(answer.pk, [ClipChoice(piece.recording, piece.cut_start, piece.cut_end) for piece in own[:MAX_CLIPS]])
     return answer
+
+
+def left_out(answer: Answer) -> int:
+    """Return how many own stretches of the window an open draft does not hold, so that nothing is dropped unsaid."""
+    if answer.state != "draft" or answer.kind != "clips":
+        return 0
+    chosen = set(answer.clips.values_list("recording_id", flat=True))
+    return sum(piece.recording not in chosen for camera in matching.own_clips(answer.request) for piece in camera.pieces)
 
 
 def _open_draft(answer_id: int) -> Answer:
