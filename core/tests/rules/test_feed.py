@@ -11,6 +11,7 @@ from fairwitness_core.model.hub import FeedTick, InboxEpoch, IssuerKey, PolicyCh
 from fairwitness_core.model.request import RequestWithdrawn
 from fairwitness_core.rules import feed
 from fairwitness_core.rules.feed import Outcome
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.tlog import merkle
 from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.wire import canonical, dsse
@@ -517,11 +518,11 @@ def test_issuer_keys_and_inbox_epochs_arrive(world):
     state = world.joined()
     issuer = new_issuer_key()
     world.publish(IssuerKey(epoch=7, alg="voprf-p384", pk=issuer.public, not_before=START, not_after=START + 1, at=START))
-    leaves = [feed.inbox_leaf("ab" * 32, "cd" * 32, 5), *(bytes([n]) * 32 for n in range(63))]
-    world.publish(InboxEpoch(day="20260601", root=feed.inbox_root(leaves), leaves=64, at=world.now))
+    leaves = [inbox_leaf("ab" * 32, "cd" * 32, 5), *(bytes([n]) * 32 for n in range(63))]
+    world.publish(InboxEpoch(day="20260601", root=inbox_root(leaves), leaves=64, at=world.now))
     seen = world.check(state, world.tick())
     assert seen.state.directory.issuer_key(7).pk == issuer.public
-    assert seen.epochs[0].root == feed.inbox_root(leaves)
+    assert seen.epochs[0].root == inbox_root(leaves)
 
 
 def test_a_join_file_must_agree_with_entry_0(world):

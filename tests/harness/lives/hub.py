@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 from django.test import Client
 from fairwitness_core.crypto import tokens
 from fairwitness_core.model import response as documents
-from fairwitness_core.rules.feed import inbox_leaf, inbox_root
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.tlog.policy import Policy
 from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.verify.log import check_log

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from fairwitness_core.model.feed import read_containers
 from fairwitness_core.rules import feed as rules
+from fairwitness_core.rules.pinned import Pinned
 
 from fairwitness.hub.errors import HubState
 from fairwitness.hub.models import LogEntry
@@ -120,7 +121,7 @@ def test_a_lost_log_has_a_successor(world):
     assert world.join.genesis != old_join.genesis
     assert world.latest() > old_latest
     # A home that pinned the old log believes nothing of the new one until its owner accepts the new join file.
-    pin = rules.Pinned.of(old_join, old.genesis)
+    pin = Pinned.of(old_join, old.genesis)
     (newest,) = read_containers(world.get(f"/feed/v1/all/{world.latest()}"))
     with pytest.raises(Exception, match=r"policy\.|feed\.|checkpoint\."):
         rules._logged_tick(newest, pin.policy, pin)

@@ -31,6 +31,7 @@ from fairwitness_core.model.response import (
     response_id,
 )
 from fairwitness_core.rules import feed as feed_rules
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.rules.jurisdiction import cover
 from fairwitness_core.tlog import cosignature, policy
 from fairwitness_core.tlog.note import Note
@@ -215,11 +216,11 @@ class SmallHub:
         self.tick()
 
     def close_day(self, day: str, later: str) -> list[bytes]:
-        leaves = [feed_rules.inbox_leaf(rid, w.sealed, w.tick) for rid, w in self.inbox.items() if w.day == day]
+        leaves = [inbox_leaf(rid, w.sealed, w.tick) for rid, w in self.inbox.items() if w.day == day]
         rng = plain_random.Random(day)
         leaves = sorted(leaves + [rng.randbytes(32) for _ in range(64 - len(leaves))])
         self.days[day] = leaves
-        self.log(hub.InboxEpoch(day=day, root=feed_rules.inbox_root(leaves), leaves=64, at=clock.now()))
+        self.log(hub.InboxEpoch(day=day, root=inbox_root(leaves), leaves=64, at=clock.now()))
         self.lines.append(Line(len(self.entries) - 1, dsse.Envelope.parse(self.entries[-1])))
         self.tick()
         self.rollup = {later: self.ticks[self.tick_now]}

@@ -21,6 +21,7 @@ from fairwitness_core.model.response import (
     verify_responder,
 )
 from fairwitness_core.rules import feed
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.tlog import cosignature, tiles
 from fairwitness_core.wire import dsse
 from fairwitness_core.wire.errors import ProtocolError
@@ -244,7 +245,7 @@ class FakeHub:
         for rid, upload in self.finalized().items():
             promise = Promise.parse(dsse.Envelope.parse(upload.promise).payload)
             if promise.inbox_day == day and rid not in leave_out:
-                leaves.append(feed.inbox_leaf(rid, upload.sealed, promise.tick))
+                leaves.append(inbox_leaf(rid, upload.sealed, promise.tick))
         leaves = sorted([*leaves, *(hashlib.sha256(b"pad %d" % n).digest() for n in range(64 - len(leaves)))])
         self.inbox[day] = b"".join(leaves)
-        self.world.publish(InboxEpoch(day=day, root=feed.inbox_root(leaves), leaves=64, at=self.world.now))
+        self.world.publish(InboxEpoch(day=day, root=inbox_root(leaves), leaves=64, at=self.world.now))

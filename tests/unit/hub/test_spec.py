@@ -8,7 +8,7 @@ from fairwitness_core.crypto.tokens import challenge_digest
 from fairwitness_core.model.custody import commitment
 from fairwitness_core.model.feed import Line, compress, scope_root
 from fairwitness_core.model.hub import FeedTick
-from fairwitness_core.rules.feed import inbox_leaf, inbox_root
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.tlog import merkle
 from fairwitness_core.wire import dsse
 

@@ -11,7 +11,7 @@ from fairwitness_core.crypto import tokens as core
 from fairwitness_core.crypto.sign import SigningKey
 from fairwitness_core.model import response as documents
 from fairwitness_core.model.response import PART_SIZE, ResponseStatus
-from fairwitness_core.rules.feed import inbox_leaf, inbox_root
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.wire import dsse
 
 from fairwitness.hub.models import InboxLeaf, Invite, Issuance, SpentToken, Upload

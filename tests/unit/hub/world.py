@@ -20,6 +20,7 @@ from fairwitness_core.model.feed import read_containers
 from fairwitness_core.model.hub import JoinFile
 from fairwitness_core.model.request import Request, RequestWithdrawn
 from fairwitness_core.rules import feed as rules
+from fairwitness_core.rules.pinned import Pinned
 from fairwitness_core.wire import dsse
 
 from fairwitness.hub import sequencer
@@ -133,7 +134,7 @@ class World:
         """Follow the feed as a home does, from the join or from `state`; returns (state, verified containers)."""
         if state is None:
             genesis = (self.hub / "genesis.json").read_bytes()
-            pin = rules.Pinned.of(self.join, genesis)
+            pin = Pinned.of(self.join, genesis)
             (newest,) = read_containers(self.get(f"/feed/v1/all/{self.latest()}"))
             agencies = rules._logged_tick(newest, pin.policy, pin)[0].agencies
             state, _ = rules.start(pin, newest, self.get(f"/feed/v1/agencies/{agencies}"), now=self.now)

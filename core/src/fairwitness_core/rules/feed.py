@@ -10,30 +10,18 @@ travels in the proof's `extra` line.
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from fairwitness_core.crypto.sign import PublicKey
-from fairwitness_core.model.agency import AgencyAuthorized
-from fairwitness_core.model.directory import DIRECTORY_TYPES, AgencyRecord, Directory
-from fairwitness_core.model.document import UnknownKind, kind_of
+from fairwitness_core.model.directory import DIRECTORY_TYPES, Directory
+from fairwitness_core.model.document import kind_of
 from fairwitness_core.model.feed import Container, Line, decompress, parse_lines, scope_root
-from fairwitness_core.model.hub import FeedTick, InboxEpoch, JoinFile, LogGenesis
-from fairwitness_core.model.request import Request, RequestWithdrawn
-from fairwitness_core.rules.caps import (
-    PUBLISHED_WITHIN_S,
-    AgencyFacts,
-    Allowance,
-    HubPolicy,
-    LiveRequest,
-    check_age,
-    check_live,
-    check_published,
-)
-from fairwitness_core.tlog import merkle
+from fairwitness_core.model.hub import FeedTick, InboxEpoch
+from fairwitness_core.rules.caps import LiveRequest
+from fairwitness_core.rules.pinned import Pinned
+from fairwitness_core.rules.reading import Published, Reading, RefusedLine, Withdrawn
 from fairwitness_core.tlog.policy import CosignedCheckpoint, Policy
 from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.wire import canonical, dsse
@@ -49,7 +37,6 @@ LAG_S = 5
 KEPT_HEADS = 8
 MAX_LINES = 65_536  # of one tick; a hub puts some thousands into one and the rest into the next
 CELL_RULE_SPAN_S = 7 * DAY_S
-HUB_WITHDRAWS = ("emergency_unreviewed", "moderation")
 
 
 class Outcome(Enum):
@@ -59,47 +46,6 @@ class Outcome(Enum):
     STALE = "stale"
     BLOCKED = "blocked"
     CHECK_CLOCK = "check_clock"
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """What a home accepted when it joined; nothing the hub serves later changes it, save a logged witness policy."""
-
-    hub_key: PublicKey
-    policy: Policy
-    origin: str
-    tick_seconds: int
-    genesis: str
-    genesis_at: int
-    state: str
-    notice_seconds: int
-
-    @classmethod
-    def of(cls, join: JoinFile, genesis: bytes) -> "Pinned":
-        """Pin a join file with its genesis envelope.
-
-        On return: 1. the envelope is the one whose hash the join file names; 2. the hub's key signed it; 3. keys, tick
-        length and start in both agree; 4. the witness policy parses and lists the public log. Raises ProtocolError.
-        """
-        # 1.
-        if hashlib.sha256(genesis).hexdigest() != join.genesis:
-            raise ProtocolError("join.genesis", "entry 0 of the log is not the one that the join file names")
-        # 2.
-        hub_key = PublicKey(join.hub_key)
-        document = LogGenesis.parse(dsse.Envelope.parse(genesis).verify(dsse.ENTRY, hub_key))
-        # 3.
-        told = (join.public_log, join.sealed_log, join.hub_key, join.tick_seconds, join.genesis_at)
-        logged = (document.public_log, document.sealed_log, document.hub_key, document.tick_seconds, document.at)
-        if told != logged:
-            raise ProtocolError("join.differs", "the join file and entry 0 of the log disagree")
-        # 4.
-        policy = Policy.parse(join.policy.encode())
-        origin = join.public_log.split("+", 1)[0]
-        if join.public_log not in {key.encode() for key in policy.log_keys(origin)}:
-            raise ProtocolError("join.policy", "the witness policy does not list the public log's key", evidence=origin)
-        return cls(
-            hub_key, policy, origin, join.tick_seconds, join.genesis, join.genesis_at, document.state, document.notice_seconds
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,38 +117,6 @@ class FeedState:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A request that this home believes: logged, witnessed, signed by two officers of its agency, within every cap."""
-
-    request: Request
-    envelope: dsse.Envelope
-    index: int
-    agency: AgencyAuthorized
-    signers: tuple[str, ...]
-    flags: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedLine:
-    """A line that stands in the log and that this home will not show: which rule, and what can be told of it."""
-
-    index: int
-    kind: str
-    rule: str
-    message: str
-    request_id: str = ""
-    agency: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """A request that ended early, by its agency or by the hub."""
-
-    index: int
-    document: RequestWithdrawn
-
-
-@dataclass(frozen=True, slots=True)
 class Verified:
     """One container, verified. With outcome CHECK_CLOCK nothing is believed and `state` is the old one."""
 
@@ -225,20 +139,6 @@ class Verified:
 def make_container(proof: bytes, tick_envelope: bytes, gzip: bytes) -> Container:
     """Return the container of a tick: the tlog-proof of its entry with the entry's envelope in `extra`, and the content."""
     return Container(replace(TlogProof.parse(proof), extra=tick_envelope).encode().decode(), gzip)
-
-
-def inbox_leaf(response_id: str, sealed: str, tick: int) -> bytes:
-    """Return the leaf of a received response (protocol.md 5.4): ids as lower-case hex of 32 bytes."""
-    data = b"fairwitness/inbox" + bytes.fromhex(response_id) + bytes.fromhex(sealed) + tick.to_bytes(8, "big")
-    return hashlib.sha256(data).digest()
-
-
-def inbox_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the RFC 6962 root over a day's 32-byte leaves in the order of the file."""
-    frontier = merkle.Frontier()
-    for leaf in leaves:
-        frontier.append(merkle.leaf_hash(leaf))
-    return frontier.root()
 
 
 # ---------------------------------------------------------------- what a poll slot asks for
@@ -364,7 +264,7 @@ def verify_container(state: FeedState, container: Container, *, now: int, newest
     # 7.
     directory = _directory_after(state, tick, index, lines)
     # 8. and 9.
-    found = _Reading(state, directory, fresh, tick.tick * pin.tick_seconds)
+    found = Reading(pin, directory, state.live, at=fresh, begun=tick.tick * pin.tick_seconds)
     for line in lines:
         found.read(line)
     after = replace(
@@ -552,117 +452,6 @@ def _kind(line: Line) -> str:
     return kind_of(canonical.decode(line.envelope.payload))[0]
 
 
-class _Reading:
-    """Steps 8 and 9: what the lines of one verified tick mean to this home."""
-
-    def __init__(self, state: FeedState, directory: Directory, at: int, begun: int) -> None:
-        self.pin = state.pin
-        self.begun = begun
-        self.directory = directory
-        self.at = at
-        self.live = list(state.live)
-        self.published: list[Published] = []
-        self.refused: list[RefusedLine] = []
-        self.withdrawn: list[Withdrawn] = []
-        self.epochs: list[InboxEpoch] = []
-        self.opaque = 0
-
-    def read(self, line: Line) -> None:
-        """Sort one line."""
-        value = canonical.decode(line.envelope.payload)
-        kind, version = kind_of(value)
-        if kind in DIRECTORY_TYPES:
-            self.opaque += version != DIRECTORY_TYPES[kind].VERSION
-            return
-        try:
-            match kind:
-                case Request.TYPE:
-                    self._request(line, Request.from_document(value))
-                case RequestWithdrawn.TYPE:
-                    self._withdrawal(line, RequestWithdrawn.from_document(value))
-                case InboxEpoch.TYPE:
-                    line.envelope.verify(dsse.ENTRY, self.pin.hub_key)
-                    self.epochs.append(InboxEpoch.from_document(value))
-                case _:
-                    self.opaque += 1
-        except UnknownKind:
-            self.opaque += 1
-        except ProtocolError as error:
-            self.refused.append(
-                RefusedLine(line.index, kind, error.code, error.message, _word(value, "id"), _word(value, "agency"))
-            )
-
-    def _request(self, line: Line, request: Request) -> None:
-        record = self.directory.agency(request.agency, below=line.index)
-        if record is None:
-            raise ProtocolError("request.agency", "no such agency was authorised here", evidence=request.agency)
-        keys = record.officers(self.at)
-        signers = tuple(key.kid for key in line.envelope.signers(keys))
-        if len(signers) != len(line.envelope.signatures):
-            raise ProtocolError(
-                "request.signers",
-                "a signature is not of an officer whose key counted when this was logged",
-                evidence=",".join(s.kid for s in line.envelope.signatures),
-            )
-        policy = HubPolicy(self.pin.state, self._allowed(line.index), self.pin.notice_seconds)
-        verdict = check_published(request, signers=signers, agency=_facts(record, keys), now=self.at, policy=policy)
-        verdict.raise_first()
-        for violation in check_age(request, now=self.begun, most=PUBLISHED_WITHIN_S):
-            raise violation.error()
-        for violation in check_live(request, self.live, now=self.at):
-            raise violation.error()
-        self.live.append(
-            LiveRequest(
-                id=request.id,
-                agency=request.agency,
-                case=request.case,
-                area=request.area,
-                at=request.at,
-                expires=request.expires,
-            )
-        )
-        flags = tuple(sorted(verdict.flag_rules))
-        self.published.append(Published(request, line.envelope, line.index, record.authorized, signers, flags))
-
-    def _allowed(self, index: int) -> tuple[Allowance, ...]:
-        policy = self.directory.policy("standing", self.at, index)
-        if policy is None:
-            return ()
-        return tuple(Allowance(agency, policy.at, policy.effective_at) for agency in json.loads(policy.text))
-
-    def _withdrawal(self, line: Line, document: RequestWithdrawn) -> None:
-        if document.reason in HUB_WITHDRAWS:
-            line.envelope.verify(dsse.ENTRY, self.pin.hub_key)
-        else:
-            record = self.directory.agency(document.agency, below=line.index)
-            keys = record.officers(self.at) if record else ()
-            if not line.envelope.signers(keys):
-                raise ProtocolError("withdrawal.signer", "no current officer of the agency signed the withdrawal")
-        known = next((i for i, one in enumerate(self.live) if one.id == document.request_id), None)
-        if known is not None:
-            if self.live[known].agency != document.agency:
-                raise ProtocolError("withdrawal.agency", "an agency withdrew another agency's request")
-            self.live[known] = replace(self.live[known], withdrawn=True)
-        self.withdrawn.append(Withdrawn(line.index, document))
-
-
-def _facts(record: AgencyRecord, keys: Sequence[PublicKey]) -> AgencyFacts:
-    authorized = record.authorized
-    return AgencyFacts(
-        agency=authorized.agency,
-        state=authorized.state,
-        federal=authorized.federal,
-        active=not record.suspended,
-        jurisdiction=authorized.jurisdiction,
-        officer_keys=tuple(key.kid for key in keys),
-    )
-
-
 def _live(item: list[Any]) -> LiveRequest:
     name, agency, case, area, at, expires, withdrawn = item
     return LiveRequest(id=name, agency=agency, case=case, area=tuple(area), at=at, expires=expires, withdrawn=withdrawn)
-
-
-def _word(value: object, name: str) -> str:
-    found = value.get(name) if isinstance(value, dict) else None
-    return found[:64] if isinstance(found, str) else ""

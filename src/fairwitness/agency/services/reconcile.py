@@ -14,7 +14,7 @@ from fairwitness_core.crypto.sign import PublicKey
 from fairwitness_core.model.feed import read_containers
 from fairwitness_core.model.hub import InboxEpoch, JoinFile
 from fairwitness_core.model.response import Promise
-from fairwitness_core.rules.feed import inbox_leaf, inbox_root
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.tlog.note import VerifierKey
 from fairwitness_core.tlog.policy import Policy
 from fairwitness_core.tlog.proof import TlogProof

@@ -14,7 +14,8 @@ from django.utils.translation import gettext_noop
 from fairwitness_core.model.directory import Directory
 from fairwitness_core.model.feed import Container, read_containers
 from fairwitness_core.rules import feed
-from fairwitness_core.rules.feed import FeedState, Outcome, Pinned, Poll, Verified
+from fairwitness_core.rules.feed import FeedState, Outcome, Poll, Verified
+from fairwitness_core.rules.pinned import Pinned
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.home.config import Config

@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from fairwitness_core.model.feed import read_containers
 from fairwitness_core.model.hub import FeedTick, JoinFile, LogGenesis
 from fairwitness_core.rules import feed
-from fairwitness_core.rules.feed import FeedState, Outcome, Pinned
+from fairwitness_core.rules.feed import FeedState, Outcome
+from fairwitness_core.rules.pinned import Pinned
 from fairwitness_core.tlog import checkpoint, note, tiles
 from fairwitness_core.tlog.policy import Policy
 from fairwitness_core.tlog.proof import TlogProof

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop
 from fairwitness_core.crypto.sign import PublicKey
 from fairwitness_core.model.response import Identity, Promise, ResponseStatus, Withdraw
 from fairwitness_core.rules import feed
+from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
 from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire.errors import ProtocolError
 
@@ -229,8 +230,8 @@ def _check_inbox(answer: Answer, now: int) -> None:
         return
     leaves = [reply.body[i : i + 32] for i in range(0, len(reply.body), 32)] if served else []
     logged = InboxRoot.objects.filter(day=promise.inbox_day).first()
-    rooted = logged is not None and bytes(logged.root) == feed.inbox_root(leaves)
-    if rooted and feed.inbox_leaf(promise.response_id, promise.sealed, promise.tick) in leaves:
+    rooted = logged is not None and bytes(logged.root) == inbox_root(leaves)
+    if rooted and inbox_leaf(promise.response_id, promise.sealed, promise.tick) in leaves:
         answer.inbox_state = "logged"
         answers.note(answer, "inbox_listed", now)
     else:

@@ -13,7 +13,7 @@ from django.db import transaction
 from fairwitness_core.crypto import random
 from fairwitness_core.model.hub import InboxEpoch
 from fairwitness_core.model.response import ResponseStatus, Withdraw, verify_responder
-from fairwitness_core.rules.feed import inbox_root
+from fairwitness_core.rules.inbox import inbox_root
 from fairwitness_core.wire import dsse
 
 from fairwitness.hub.errors import unknown_upload

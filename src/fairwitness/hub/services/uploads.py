@@ -20,7 +20,7 @@ from fairwitness_core.model.response import (
     parts_of,
     verify_responder,
 )
-from fairwitness_core.rules.feed import inbox_leaf
+from fairwitness_core.rules.inbox import inbox_leaf
 from fairwitness_core.wire import dsse
 
 from fairwitness.hub.errors import Detail, RulesRefused, storage_full, unknown_upload

@@ -19,7 +19,9 @@ from fairwitness_core.model.directory import Directory
 from fairwitness_core.model.feed import Container, read_containers
 from fairwitness_core.model.hub import InboxEpoch, JoinFile
 from fairwitness_core.rules import feed
-from fairwitness_core.rules.feed import FeedState, Outcome, Pinned
+from fairwitness_core.rules.feed import FeedState, Outcome
+from fairwitness_core.rules.inbox import inbox_root
+from fairwitness_core.rules.pinned import Pinned
 from fairwitness_core.tlog import checkpoint, merkle, note, tiles
 from fairwitness_core.tlog.policy import Policy
 from fairwitness_core.wire.errors import ProtocolError
@@ -281,7 +283,7 @@ class Mirror:
         """Keep a day's inbox leaves, under the root that the log has of them."""
         data = self._must(f"feed/v1/inbox/{epoch.day}", _LEAVES)
         leaves = [data[i : i + 32] for i in range(0, len(data), 32)]
-        if len(data) % 32 or len(leaves) != epoch.leaves or feed.inbox_root(leaves) != epoch.root:
+        if len(data) % 32 or len(leaves) != epoch.leaves or inbox_root(leaves) != epoch.root:
             raise self._evidence("mirror.inbox", "a day's inbox is not the one in the log", epoch.encode())
         _keep(self.site / "feed" / "v1" / "inbox" / epoch.day, data)
 
