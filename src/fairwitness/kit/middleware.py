@@ -47,8 +47,8 @@ class Quiet:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Serve; drop Vary and cookies from answers that a static protocol view made."""
-        response = self._get_response(request)
+        """Serve; drop Vary and cookies from answers that a static protocol view made; no error page for a program."""
+        response = _in_kind(request, self._get_response(request))
         if getattr(response, STATIC_MARK, False):
             for header in ("Vary", "Content-Language"):
                 if header in response.headers:
@@ -79,9 +79,52 @@ def refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
     from fairwitness.kit import api  # noqa: PLC0415 - ninja needs the settings, which name this module
 
     answer = api.response_to(error)
-    if answer is None or "text/html" not in request.headers.get("Accept", ""):
+    if answer is None or not wants_page(request):
         return answer
     return render(request, "kit/refused.html", {"error": error}, status=answer.status_code)
+
+
+def _in_kind(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Give an error that Django answered by itself (no such address, wrong method, a defect) the one error shape.
+
+    Its codes never begin with `auth.`: those are the gate's own.
+
+    This stands outside every layer that may fail, so that it sees them all; the answer's headers (Allow, cookies) stay.
+    """
+    kind = response.headers.get("Content-Type", "")
+    if response.status_code < 400 or getattr(response, STATIC_MARK, False) or not isinstance(response, HttpResponse):
+        return response
+    if kind.startswith("application/json") or (wants_page(request) and response.content):
+        return response
+    from fairwitness.kit import api  # noqa: PLC0415 - ninja needs the settings, which name this module
+
+    made = refusal(request, _plain_error(response.status_code)) if wants_page(request) else None
+    made = made or api.response_to(_plain_error(response.status_code)) or response
+    response.content = made.content
+    response.headers["Content-Type"] = made.headers["Content-Type"]
+    response.headers["Content-Length"] = str(len(made.content))
+    return response
+
+
+def _plain_error(status: int) -> Refused:
+    match status:
+        case 404:
+            return Refused(status, "not_found", "There is nothing here.")
+        case 405:
+            return Refused(status, "method.not_allowed", "This address does not take that method.", "See the header Allow.")
+        case 403:
+            return Refused(status, "refused", "You may not do this.")
+        case 429:
+            return Refused(status, "rate.limited", "Too many tries.", "Wait a minute.")
+        case _ if status < 500:
+            return Refused(status, "input.unreadable", "The request could not be read.")
+        case _:
+            return Refused(status, "defect", "This node failed at this.", "Its journal names the place; try again later.")
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Tell whether a browser asks, which reads a page, and not a program, which reads the error body."""
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's signature
