@@ -20,6 +20,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.kit.video.encode import AnyPacket, PictureEncoder, SoundEncoder
 from fairwitness.kit.video.fmp4 import VIDEO_SCALE, AudioTrack, Sample, VideoTrack, Writer
+from fairwitness.kit.video.masks import Polygon, check
 from fairwitness.kit.video.nal import Cleaner, ParameterSets, parameter_sets
 from fairwitness.kit.video.source import open_source, picture_stream, seconds_of
 
@@ -47,7 +48,8 @@ class Cut:
     """What to take of a recording: seconds from its first picture; `end` None is its end.
 
     `transcode` True encodes again, which makes the cut exact; False copies or refuses; None copies where a browser can play
-    the copy and a key frame lies at most `lead` seconds before `start`: all from there on is sent, and declared.
+    the copy and a key frame lies at most `lead` seconds before `start`: all from there on is sent, and declared. `masks` are
+    areas that nobody may see (kit.video.masks): they are covered in every picture, so such a cut is never copied.
     """
 
     source: Path
@@ -56,11 +58,13 @@ class Cut:
     mute: bool = True
     transcode: bool | None = None
     lead: float = 5.0
+    masks: tuple[Polygon, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a cut that holds no time."""
+        """Refuse a cut that holds no time, or areas that are none."""
         if not 0 <= self.start < 10**7 or (self.end is not None and not self.start < self.end < 10**7):
             raise ProtocolError("clip.cut", "a cut begins before it ends", evidence=f"{self.start} to {self.end}")
+        object.__setattr__(self, "masks", check(self.masks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class ClipFacts:
     height: int
     frames: int
     dropped: int
+    covered: int = 0  # areas that are covered in every one of its pictures
 
     @property
     def seconds(self) -> float:
@@ -105,11 +110,13 @@ class ClipPass:
     def __iter__(self) -> Iterator[bytes]:
         """Run the pass."""
         plan = None
-        if not self._cut.transcode:
+        if not self._cut.transcode and not self._cut.masks:
             with open_source(self._cut.source) as container:
                 plan = _plan_copy(container, self._cut, self._limits)
             if plan is None and self._cut.transcode is False:
                 raise ProtocolError("clip.not_copyable", "this recording must be converted", hint="allow transcoding")
+        elif self._cut.transcode is False:
+            raise ProtocolError("clip.not_copyable", "areas cannot be covered in a copy", hint="allow transcoding")
         with open_source(self._cut.source) as container:
             video = picture_stream(container)
             _check_pixels(video, self._limits)
@@ -401,7 +408,7 @@ class _Run:
                 return True
             if self._encoder is None:
                 self._turn = _turn(frame)
-                self._encoder = PictureEncoder(frame, self._rate())
+                self._encoder = PictureEncoder(frame, self._rate(), self._cut.masks)
                 sets = parameter_sets(self._encoder.extradata)
                 if sets is None:
                     raise RuntimeError("the encoder gave no parameter sets")
@@ -510,6 +517,9 @@ class _Run:
         yield from self._flush()
 
     def facts(self) -> ClipFacts:
+        covered = self._encoder.covered if self._encoder is not None else 0
+        if self._cut.masks and covered < self._frames:
+            raise ProtocolError("mask.missed", "not every picture was covered", evidence=f"{covered} of {self._frames}")
         start = float((self._zero or 0) - self._origin * self._base)
         tracks = ("video", "audio") if self._sound is not None else ("video",)
         return ClipFacts(
@@ -521,4 +531,5 @@ class _Run:
             height=self._size[1],
             frames=self._frames,
             dropped=self._dropped,
+            covered=len(self._cut.masks),
         )

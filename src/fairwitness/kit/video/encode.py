@@ -1,5 +1,6 @@
 """Encoders that leave no name behind: H.264 by x264, AAC by libavcodec in its bit-exact mode."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from fairwitness.kit.video.fmp4 import AUDIO_SCALE, VIDEO_SCALE, Sample
+from fairwitness.kit.video.masks import Painter, Polygon, turn_of
 
 type AnyPacket = Packet[Any]  # of either kind of stream; the alias is lazy because the class is generic in stubs only
 
@@ -21,12 +23,18 @@ _FRAME: Final = 1024  # sound samples in one AAC frame
 
 
 class PictureEncoder:
-    """Encodes pictures of one size; later pictures of another size are scaled to the first one's."""
+    """Encodes pictures of one size; later pictures of another size are scaled to the first one's.
 
-    def __init__(self, first: av.VideoFrame, rate: Fraction | None) -> None:
-        scale = max(first.width, first.height, MAX_SIDE) / MAX_SIDE
+    `masks` are covered in every picture, after scaling and before the encoder sees it: there is no way around `encode`.
+    """
+
+    def __init__(
+        self, first: av.VideoFrame, rate: Fraction | None, masks: Sequence[Polygon] = (), *, max_side: int = MAX_SIDE
+    ) -> None:
+        scale = max(first.width, first.height, max_side) / max_side
         self.width = max(int(first.width / scale) & ~1, 2)
         self.height = max(int(first.height / scale) & ~1, 2)
+        self._painter = Painter(masks, self.width, self.height, turn_of(first)) if masks else None
         context = av.CodecContext.create("libx264", "w")
         if not isinstance(context, VideoCodecContext):
             raise TypeError("libx264 is no video encoder")
@@ -48,10 +56,17 @@ class PictureEncoder:
         """The parameter sets, as the encoder wrote them."""
         return self._context.extradata or b""
 
+    @property
+    def covered(self) -> int:
+        """Pictures in which areas were covered."""
+        return self._painter.count if self._painter is not None else 0
+
     def encode(self, frame: av.VideoFrame, time: int) -> list[AnyPacket]:
         """Encode one picture shown at `time` (1/90000 s); pictures that share a time are made to follow each other."""
         self._last = max(time, self._last + 1)
         picture = frame.reformat(width=self.width, height=self.height, format="yuv420p")
+        if self._painter is not None:
+            self._painter.paint(picture, turn_of(frame))
         picture.pts, picture.time_base = self._last, Fraction(1, VIDEO_SCALE)
         picture.pict_type = 0
         return list(self._context.encode(picture))

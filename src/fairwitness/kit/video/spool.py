@@ -46,6 +46,7 @@ class ClipResult:
 
     `start` and `end` are the true times in seconds from the recording's first picture: a copied clip begins at a key frame,
     which may lie before the time that was asked for. `sha256` (hex) and `bytes` are of the clean clip.
+    `covered`: how many areas were covered in each of its pictures.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ClipResult:
     seconds: float
     tracks: tuple[str, ...]
     transcoded: bool
+    covered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,4 +207,5 @@ def _result(digest: ClipDigest, facts: ClipFacts) -> ClipResult:
         seconds=facts.seconds,
         tracks=facts.tracks,
         transcoded=facts.transcoded,
+        covered=facts.covered,
     )
