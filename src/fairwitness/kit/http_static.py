@@ -2,13 +2,23 @@
 
 Everybody gets the same bytes with the same headers: no cookie, no Vary, no ETag, no session, and a query string is refused
 so that no address can carry a name.
+
+`static_files` is the view that decides. `Remembered` stands before the web framework and gives the very answer that the view
+gave before, as long as the file behind it is the same file; it decides nothing.
 """
 
+import contextlib
 import enum
+import os
 import re
-from collections.abc import Callable
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -17,13 +27,33 @@ from fairwitness.kit.accounts import gate
 from fairwitness.kit.middleware import STATIC_MARK
 
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]*")
+_KEEP = "fairwitness_keep"
+_BLOCK = 1 << 18  # bytes of a large file handed to the server at once
+_HOSTS = 64
 
 
 class Cache(enum.Enum):
-    """How long a file may be kept by whoever fetched it."""
+    """How long a file may be kept by whoever fetched it.
 
-    IMMUTABLE = "public, max-age=31536000, immutable"
-    SHORT = "max-age=5"
+    GROWING says the same as SHORT, of a file whose caching will change while its bytes stay: `Remembered` leaves it alone.
+    """
+
+    IMMUTABLE = "immutable"
+    SHORT = "short"
+    GROWING = "growing"
+
+    @property
+    def header(self) -> str:
+        """Return the value of Cache-Control."""
+        return "public, max-age=31536000, immutable" if self is Cache.IMMUTABLE else "max-age=5"
+
+
+type _Signature = tuple[int, int, int, int, int]
+
+
+def _signature(found: os.stat_result) -> _Signature:
+    """Return what changes when a file is replaced, appended to or written over."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def static_files(root: Path | Callable[[], Path], policy: Callable[[str], Cache | None]) -> Callable[..., HttpResponseBase]:
@@ -42,11 +72,19 @@ def static_files(root: Path | Callable[[], Path], policy: Callable[[str], Cache 
             return _missing()
         base = root() if callable(root) else root
         target = base.joinpath(*path.split("/"))
-        if not target.is_file() or not target.resolve().is_relative_to(base.resolve()):
+        try:
+            if not target.is_file() or not target.resolve().is_relative_to(base.resolve()):
+                return _missing()
+            stream = target.open("rb")
+        except OSError:
+            # Too long a name, or gone since it was seen.
             return _missing()
-        answer = FileResponse(target.open("rb"), content_type="application/octet-stream")
+        answer = FileResponse(stream, content_type="application/octet-stream")
+        answer.block_size = _BLOCK
         del answer.headers["Content-Disposition"]
-        answer.headers["Cache-Control"] = cache.value
+        answer.headers["Cache-Control"] = cache.header
+        if cache is not Cache.GROWING:
+            setattr(answer, _KEEP, (str(target), _signature(os.fstat(stream.fileno()))))
         return _mark(answer)
 
     return view
@@ -59,3 +97,102 @@ def _missing() -> HttpResponseBase:
 def _mark(answer: HttpResponseBase) -> HttpResponseBase:
     setattr(answer, STATIC_MARK, True)
     return answer
+
+
+type _Headers = list[tuple[str, str]]
+type _Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the view answered to GET, and the file that it came from."""
+
+    file: str
+    signature: _Signature
+    status: str
+    headers: _Headers
+    body: bytes
+
+
+class Remembered:
+    """A WSGI application before `inner` that repeats its answers to plain GETs of protocol files.
+
+    An answer is given again only to a request that asks for the same path by GET, without query or body, over the same
+    scheme, under a name of this node that `inner` accepted before, and only while the file is the one that was read then
+    (device, inode, size, times). Everything else goes to `inner`, which alone decides. Nothing about who asks is kept:
+    what is kept are public files, at most `room` bytes of those of at most `largest` bytes, the least asked for go first.
+    """
+
+    def __init__(self, inner: _Wsgi, *, room: int = 1 << 26, largest: int = 1 << 20) -> None:
+        self._inner = inner
+        self._room, self._largest = room, largest
+        self._answers: OrderedDict[tuple[str, str, bool], _Answer] = OrderedDict()
+        self._held = 0
+        self._hosts: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        key = self._key(environ)
+        if key is None:
+            return self._inner(environ, start_response)
+        found = self._answers.get(key)
+        if found is not None and environ["HTTP_HOST"] in self._hosts and _is(found):
+            # Two threads may do this at once; an answer that was dropped in between is merely not moved.
+            with contextlib.suppress(KeyError):
+                self._answers.move_to_end(key)
+            start_response(found.status, found.headers)
+            return [found.body]
+        return self._learn(key, environ, start_response)
+
+    @staticmethod
+    def _key(environ: dict[str, Any]) -> tuple[str, str, bool] | None:
+        get = environ.get
+        if environ["REQUEST_METHOD"] != "GET" or get("QUERY_STRING") or "HTTP_HOST" not in environ:
+            return None
+        if get("CONTENT_LENGTH") or get("HTTP_TRANSFER_ENCODING"):
+            return None
+        # What the settings read as "the proxy spoke TLS"; any other spelling is theirs to judge.
+        forwarded = get("HTTP_X_FORWARDED_PROTO")
+        if forwarded not in (None, "http", "https"):
+            return None
+        return environ["PATH_INFO"], environ["wsgi.url_scheme"], forwarded == "https"
+
+    def _learn(self, key: tuple[str, str, bool], environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        seen: list[tuple[str, _Headers]] = []
+
+        def start(status: str, headers: _Headers, *rest: Any) -> Any:
+            seen.append((status, headers))
+            return start_response(status, headers, *rest)
+
+        answer = self._inner(environ, start)
+        keep = getattr(answer, _KEEP, None)
+        if keep is None or not seen or not seen[0][0].startswith("200 ") or keep[1][2] > self._largest:
+            return answer
+        try:
+            body = b"".join(answer)
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+        status, headers = seen[0]
+        if len(body) == keep[1][2] and ("Content-Length", str(len(body))) in headers:
+            self._put(key, environ["HTTP_HOST"], _Answer(keep[0], keep[1], status, headers, body))
+        return [body]
+
+    def _put(self, key: tuple[str, str, bool], host: str, answer: _Answer) -> None:
+        with self._lock:
+            if host not in self._hosts and len(self._hosts) < _HOSTS:
+                self._hosts |= {host}
+            old = self._answers.pop(key, None)
+            self._held += len(answer.body) - (len(old.body) if old else 0)
+            self._answers[key] = answer
+            while self._held > self._room:
+                self._held -= len(self._answers.popitem(last=False)[1].body)
+
+
+def _is(answer: _Answer) -> bool:
+    try:
+        found = os.lstat(answer.file)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and _signature(found) == answer.signature

@@ -60,7 +60,10 @@ def wsgi(role: str) -> Callable[..., Any]:
 
     if config.PORT_VARIABLE in os.environ:
         _watch_parent(_leave)
-    return get_wsgi_application()
+    application = get_wsgi_application()
+    from fairwitness.kit.http_static import Remembered  # noqa: PLC0415 - settings must be ready first
+
+    return Remembered(application)
 
 
 @dataclass(slots=True)

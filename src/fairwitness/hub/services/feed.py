@@ -43,7 +43,7 @@ def cache_policy(path: str) -> Cache | None:
         case ["v1", "all", tick] if tick.isdigit():
             return Cache.IMMUTABLE
         case ["v1", "day", "all", day] if day.isdigit():
-            return Cache.SHORT if _open_day(day) else Cache.IMMUTABLE
+            return Cache.GROWING if _open_day(day) else Cache.IMMUTABLE
         case ["v1", "agencies" | "inbox", _]:
             return Cache.IMMUTABLE
     return None
