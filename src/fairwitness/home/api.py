@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from fairwitness_core.wire import dsse
 
 from fairwitness.home.access import Owner
+from fairwitness.home.api_pictures import router as picture_router
 from fairwitness.home.api_recorders import router as recorder_router
 from fairwitness.home.models import Alarm, Answer, Camera, Channel, Recording, Source
 from fairwitness.home.services import (
@@ -30,6 +31,7 @@ from fairwitness.kit.api import StrictSchema, make_api
 api = make_api("home")
 owner = Owner()
 api.add_router("/recorders", recorder_router)
+api.add_router("", picture_router)
 
 type Json = dict[str, Any]
 

@@ -100,6 +100,21 @@ class Camera(_Row):
     fov = models.FloatField(default=360.0)
     range_m = models.FloatField(default=30.0)
     pre_roll = models.IntegerField(default=30)
+    marks_on = models.BooleanField(default=False)
+
+
+class Mask(_Row):
+    """An area of a camera's picture that is black in everything shared. `points`: [x, y] of 0..1, as the picture is displayed."""
+
+    camera = models.ForeignKey(Camera, on_delete=models.CASCADE, related_name="masks")
+    name = models.CharField(max_length=80)
+    points = models.JSONField()
+    added_at = models.BigIntegerField()
+
+    class Meta:
+        """A camera's areas have different names."""
+
+        constraints = [models.UniqueConstraint(fields=["camera", "name"], name="mask_once")]  # noqa: RUF012
 
 
 class Source(_Row):
@@ -159,6 +174,35 @@ class Recording(_Row):
 
         constraints = [models.UniqueConstraint(fields=["source", "path"], name="recording_once")]  # noqa: RUF012
         indexes = [models.Index(fields=["start", "end"])]  # noqa: RUF012
+
+
+class Mark(_Row):
+    """Something moved (`motion`) or looked like a person (`person`) between `start` and `end`, Unix seconds UTC.
+
+    `score` is 0..1: how much of the picture moved, or how sure the detector was. There is nothing else on purpose.
+    """
+
+    recording = models.ForeignKey(Recording, on_delete=models.CASCADE, related_name="marks")
+    start = models.FloatField()
+    end = models.FloatField()
+    kind = models.CharField(max_length=8, choices=[("motion", "motion"), ("person", "person")])
+    score = models.FloatField()
+
+
+class Look(_Row):
+    """A recording was looked through for marks; again where the file, `identity`, changed. `problem`: why it could not be."""
+
+    recording = models.OneToOneField(Recording, on_delete=models.CASCADE, related_name="look")
+    identity = models.JSONField()
+    at = models.BigIntegerField()
+    problem = models.CharField(max_length=64, default="")
+
+
+class LookBudget(Singleton):
+    """Seconds of processor time that looking for marks took on one day (UTC)."""
+
+    day = models.CharField(max_length=10, default="")
+    cpu = models.FloatField(default=0.0)
 
 
 class Request(_Row):
@@ -282,11 +326,17 @@ class Answer(_Row):
 
 
 class AnswerClip(_Row):
-    """A chosen stretch of a recording. `salt` and `original_sha256` open the commitment that was sent, later."""
+    """A chosen stretch of a recording. `salt` and `original_sha256` open the commitment that was sent, later.
+
+    `masks`: the camera's covered areas when it was chosen; those at sealing are covered as well. `covered`: how many were.
+    """
 
     answer = models.ForeignKey(Answer, on_delete=models.CASCADE, related_name="clips")
     position = models.IntegerField()
     recording = models.ForeignKey(Recording, null=True, on_delete=models.SET_NULL)
+    camera = models.ForeignKey(Camera, null=True, on_delete=models.SET_NULL, related_name="+")
+    masks = models.JSONField(default=list)
+    covered = models.IntegerField(default=0)
     source_path = models.TextField()
     identity = models.JSONField()
     started = models.BigIntegerField()

@@ -14,7 +14,7 @@ from fairwitness_core.wire import canonical
 from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, invalid, unknown
 from fairwitness.home.models import Answer, AnswerClip, AnswerEvent, Recording
-from fairwitness.home.services import matching, requests, sources, tokens
+from fairwitness.home.services import masks, matching, requests, sources, tokens
 from fairwitness.kit import clock, config, secrets_store
 
 TERMS = (
@@ -109,6 +109,8 @@ def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
             answer=answer,
             position=position,
             recording=row,
+            camera=row.source.camera,
+            masks=masks.polygons(row.source.camera),
             source_path=str(sources.path_of(row)),
             identity=row.identity,
             started=row.start,

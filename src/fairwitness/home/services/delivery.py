@@ -43,7 +43,7 @@ from fairwitness_core.wire.frames import FrameSource
 
 from fairwitness.home.errors import conflict
 from fairwitness.home.models import Answer, AnswerClip
-from fairwitness.home.services import answers, follower, join, matching, requests, sharing, tokens
+from fairwitness.home.services import answers, follower, join, masks, matching, requests, sharing, tokens
 from fairwitness.kit import clock, config, files, http, secrets_store
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log, size_class
@@ -135,17 +135,29 @@ def _seal_step(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolRes
 
 
 def _seal_clips(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolResult:
-    chosen = list(answer.clips.select_related("recording"))
+    chosen = list(answer.clips.select_related("recording__source__camera", "camera"))
+    covered = [masks.of_clip(clip) for clip in chosen]
     # No lead: what the owner trimmed away must not leave, so a cut between key frames is transcoded rather than copied.
-    cuts = tuple(Cut(_keep_original(clip), clip.cut_start, clip.cut_end, clip.mute, lead=0.0) for clip in chosen)
+    cuts = tuple(
+        Cut(_keep_original(clip), clip.cut_start, clip.cut_end, clip.mute, lead=0.0, masks=areas)
+        for clip, areas in zip(chosen, covered, strict=True)
+    )
     if not cuts:
         return _seal_small(answer, name, _manifest(answer, key, (), chosen, now))
     job = Job(cuts, (matching.document(answer.request).key,), sharing.spool_folder() / name)
     return pass_to_spool(
         job,
-        lambda results: _manifest(answer, key, results, chosen, now),
+        lambda results: _manifest(answer, key, _covered(results, cuts), chosen, now),
         cancelled=lambda: not Answer.objects.filter(pk=answer.pk, state="queued").exists(),
     )
+
+
+def _covered(results: tuple[ClipResult, ...], cuts: tuple[Cut, ...]) -> tuple[ClipResult, ...]:
+    """Return the clips if every area of every one is covered, so that nothing else is ever signed. Raises ProtocolError."""
+    for result, cut in zip(results, cuts, strict=True):
+        if result.covered != len(cut.masks):
+            raise ProtocolError("mask.missed", "an area was not covered", evidence=result.name)
+    return results
 
 
 def _seal_small(answer: Answer, name: str, manifest: bytes) -> SpoolResult:
@@ -191,8 +203,10 @@ def _manifest(answer: Answer, key: SigningKey, results: tuple[ClipResult, ...], 
     for made, result, clip in zip(clips, results, chosen, strict=True):
         clip.name, clip.sha256, clip.size = made.name, made.sha256, made.bytes
         clip.start, clip.end, clip.seconds = made.start, made.end, result.seconds
-        clip.tracks, clip.transcoded = list(result.tracks), result.transcoded
+        clip.tracks, clip.transcoded, clip.covered = list(result.tracks), result.transcoded, result.covered
         clip.save()
+    if any(result.covered for result in results) and masks.REDACTION not in answer.redactions:
+        answer.redactions = [*answer.redactions, masks.REDACTION]
     document = Manifest(
         response_id=response_id(key.public.raw),
         pk=key.public.raw,
