@@ -1,9 +1,11 @@
-"""One pass from a recording to a clean clip: cut, strip, mute, in bounded memory and without a temporary file.
+"""One pass from recordings to a clean clip: cut, join, strip, mute, in bounded memory and without a temporary file.
 
 H.264 is copied, not encoded again, when the cut can begin at a key frame; everything else is decoded and encoded. The true
 start is in `ClipPass.facts`: a copied cut begins at the key frame before the asked time and never runs past the asked end.
+Recordings that follow each other without a gap become one clip; one of them is open at a time.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,7 +28,9 @@ from fairwitness.kit.video.source import open_source, picture_stream, seconds_of
 
 FRAGMENT_BYTES: Final = 512 << 10
 FRAGMENT_SECONDS: Final = 2
+MAX_SOURCES: Final = 512
 _EARLY: Final = 200  # packets of sound held back until the first picture's time is known
+_PUSH: Final = 2  # seconds by which a recording's pictures may be put later, so that they follow those of the one before it
 _TINY: Final = 0.0005  # seconds by which a decimal cut may miss a picture's exact time
 _DECODED: Final = 16  # packets of a copy that are decoded to see that they can be
 _LOOKED_AT: Final = 64  # packets that decide whether a stream can be copied
@@ -44,8 +48,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Next:
+    """A recording that goes on where the one before it ends. `offset`: seconds from the first one's start to this one's."""
+
+    source: Path
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
-    """What to take of a recording: seconds from its first picture; `end` None is its end.
+    """What to take of a recording, and of those in `more` behind it: seconds from its first picture; `end` None is the end.
 
     `transcode` True encodes again, which makes the cut exact; False copies or refuses; None copies where a browser can play
     the copy and a key frame lies at most `lead` seconds before `start`: all from there on is sent, and declared. `masks` are
@@ -59,12 +71,18 @@ class Cut:
     transcode: bool | None = None
     lead: float = 5.0
     masks: tuple[Polygon, ...] = ()
+    more: tuple[Next, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a cut that holds no time, or areas that are none."""
+        """Refuse a cut that holds no time, areas that are none, or recordings that do not follow each other."""
         if not 0 <= self.start < 10**7 or (self.end is not None and not self.start < self.end < 10**7):
             raise ProtocolError("clip.cut", "a cut begins before it ends", evidence=f"{self.start} to {self.end}")
         object.__setattr__(self, "masks", check(self.masks))
+        starts = [0.0, *(one.offset for one in self.more)]
+        if len(starts) > MAX_SOURCES or any(not a < b < 10**7 for a, b in itertools.pairwise(starts)):
+            raise ProtocolError("clip.join", f"a clip joins at most {MAX_SOURCES} recordings, each later than the one before it")
+        if len(starts) > 1 and self.start >= starts[1]:
+            raise ProtocolError("clip.join", "a cut begins in its first recording", evidence=f"{self.start}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,38 +127,77 @@ class ClipPass:
 
     def __iter__(self) -> Iterator[bytes]:
         """Run the pass."""
-        plan = None
-        if not self._cut.transcode and not self._cut.masks:
-            with open_source(self._cut.source) as container:
-                plan = _plan_copy(container, self._cut, self._limits)
-            if plan is None and self._cut.transcode is False:
-                raise ProtocolError("clip.not_copyable", "this recording must be converted", hint="allow transcoding")
-        elif self._cut.transcode is False:
-            raise ProtocolError("clip.not_copyable", "areas cannot be covered in a copy", hint="allow transcoding")
-        with open_source(self._cut.source) as container:
-            video = picture_stream(container)
-            _check_pixels(video, self._limits)
-            run = _Run(self, container, video, plan)
-            try:
-                yield from run.chunks()
-            except av.error.FFmpegError as error:
-                raise ProtocolError("clip.undecodable", "the recording breaks off", evidence=str(error)) from error
-            self._facts = run.facts()
+        try:
+            plan = self._plan()
+            run = _Run(self, plan, self._rest())
+            for source in (Next(self._cut.source, 0.0), *self._cut.more):
+                if run.over(source):
+                    break
+                with open_source(source.source) as container:
+                    video = picture_stream(container)
+                    _check_pixels(video, self._limits)
+                    yield from run.take(container, video, source.offset)
+            yield from run.finish()
+        except av.error.FFmpegError as error:
+            raise ProtocolError("clip.undecodable", "the recording breaks off", evidence=str(error)) from error
+        self._facts = run.facts()
+
+    def _rest(self) -> float:
+        """Return when the last recording ends, where there are several; 0 where that is not stated."""
+        if not self._cut.more:
+            return 0.0
+        last = self._cut.more[-1]
+        with open_source(last.source) as container:
+            stated = seconds_of(container, picture_stream(container))
+        return last.offset + stated if stated else 0.0
+
+    def _plan(self) -> "_CopyPlan | None":
+        """Decide whether all of the cut can be copied; None when it has to be converted."""
+        cut = self._cut
+        if cut.masks:
+            if cut.transcode is False:
+                raise ProtocolError("clip.not_copyable", "areas cannot be covered in a copy", hint="allow transcoding")
+            return None
+        if cut.transcode:
+            return None
+        with open_source(cut.source) as container:
+            plan = _plan_copy(container, cut, self._limits)
+        for source in cut.more:
+            if plan is None or (cut.end is not None and source.offset >= cut.end):
+                break
+            with open_source(source.source) as container:
+                # Pictures that need other parameter sets than those the clip declares, or lie turned otherwise, cannot be copied.
+                other = _plan_copy(container, Cut(source.source, lead=cut.lead), self._limits)
+            plan = plan.and_then(other) if other is not None else None
+        if plan is None and cut.transcode is False:
+            raise ProtocolError("clip.not_copyable", "this recording must be converted", hint="allow transcoding")
+        return plan
 
 
 @dataclass(frozen=True, slots=True)
 class _CopyPlan:
-    """Where to begin a copy (pts in the stream's time base) and the parameter sets to declare."""
+    """Where to begin a copy (pts in the first stream's time base), the parameter sets to declare, and those of each recording."""
 
     start: int
     sets: ParameterSets
     turn: int
+    each: tuple[ParameterSets, ...]
+
+    def and_then(self, other: "_CopyPlan") -> "_CopyPlan | None":
+        """Return the plan with another recording behind this one; None where its pictures need another declaration."""
+        same = (other.sets.sps, other.sets.pps, other.turn) == (self.sets.sps, self.sets.pps, self.turn)
+        return replace(self, each=(*self.each, other.sets)) if same else None
 
 
 def _check_pixels(video: VideoStream, limits: Limits) -> None:
     context = video.codec_context
     if context.width * context.height > limits.pixels:
         raise ProtocolError("clip.pixels", "the pictures are too large", evidence=f"{context.width}x{context.height}")
+
+
+def _ticks(seconds: Fraction) -> int:
+    """Return seconds in a picture track's units, rounded down on both sides of nought."""
+    return seconds * VIDEO_SCALE // 1
 
 
 def _decodable(audio: AudioStream) -> bool:
@@ -210,7 +267,7 @@ def _plan_copy(container: InputContainer, cut: Cut, limits: Limits) -> _CopyPlan
             break
     if sets is None or start is None or asked - start > cut.lead / video.time_base:
         return None
-    return _CopyPlan(start, sets, _turn(shown[0]) if shown else 0)
+    return _CopyPlan(start, sets, _turn(shown[0]) if shown else 0, (sets,))
 
 
 def _cleanable(cleaner: Cleaner, packet: AnyPacket) -> bool:
@@ -262,66 +319,95 @@ def _edits_in(moov: bytes) -> bool:
 
 
 class _Run:
-    """The state of one pass over one open container."""
+    """The state of one pass: over one open container after the other. `rest`: when the last of several ends, 0 = not stated."""
 
-    def __init__(self, owner: ClipPass, container: InputContainer, video: VideoStream, plan: _CopyPlan | None) -> None:
+    def __init__(self, owner: ClipPass, plan: _CopyPlan | None, rest: float) -> None:
         self._cut = owner._cut  # noqa: SLF001 - a pass and its run are one thing in two lifetimes
         self._cancelled = owner._cancelled  # noqa: SLF001
         self._limits = owner._limits  # noqa: SLF001
-        self._container = container
-        self._video = video
         self._plan = plan
-        self._base = video.time_base or Fraction(1, VIDEO_SCALE)
-        self._origin = _origin(video)
+        self._rest = rest
         self._writer: Writer | None = None
+        self._head = b""
+        self._size = (0, 0)
         self._pictures: list[Sample] = []
         self._sounds: list[Sample] = []
         self._pending: Sample | None = None  # a sample's length is known only from the next one
         self._held = 0
-        self._zero: Fraction | None = None  # the clip's first picture, seconds in the file's own clock
+        self._zero: Fraction | None = None  # the clip's first picture, seconds from the first recording's first
         self._shift = self._delay = 0  # the first picture's decode time, and how long it waits to be shown (1/90000 s)
         self._early: list[AnyPacket] = []  # sound that the file holds before the first picture
-        self._frames = self._dropped = self._errors = 0
+        self._frames = self._dropped = self._errors = self._seen = 0
         self._last_end = 0
+        self._until = Fraction(0)  # when the pictures seen so far end
         self._encoder: PictureEncoder | None = None
         self._sound: SoundEncoder | None = None
         self._turn = plan.turn if plan else 0
-        self._guess = 0
+        self._number = -1  # of the recording that is open
+        self._done = False
+
+    def _enter(self, container: InputContainer, video: VideoStream, offset: float) -> None:
+        """Turn to the next recording."""
+        self._number += 1
+        self._container = container
+        self._video = video
+        self._base = video.time_base or Fraction(1, VIDEO_SCALE)
+        self._origin = _origin(video)
+        # What a clock of whole seconds calls an overlap is none: the pictures of one recording follow those of the one before it.
+        self._offset = min(max(Fraction(offset), self._until), Fraction(offset) + _PUSH) if self._number else Fraction(0)
+        self._begun = False  # a picture of this recording was taken
+        self._guess = self._origin
+        self._early = []
+        if self._plan is not None:
+            self._cleaner = Cleaner(self._plan.each[self._number])
         heard = [stream for stream in container.streams.audio if _decodable(stream)]
         self._audio: AudioStream | None = heard[0] if heard and not self._cut.mute else None
+        if self._sound is not None:
+            self._sounds += self._sound.join()
+
+    def _at(self, time: int) -> Fraction:
+        """Return a time of the open stream in seconds from the first recording's first picture."""
+        return (time - self._origin) * self._base + self._offset
 
     # -- driving ---------------------------------------------------------------------------------------------------------
 
-    def chunks(self) -> Iterator[bytes]:
-        _seek(self._container, self._video, self._cut.start)
+    def over(self, source: Next) -> bool:
+        """Tell whether nothing of `source` is in the cut any more."""
+        return self._done or (self._cut.end is not None and source.offset >= self._cut.end - _TINY)
+
+    def take(self, container: InputContainer, video: VideoStream, offset: float) -> Iterator[bytes]:
+        """Take what the cut has of one recording."""
+        self._enter(container, video, offset)
+        if not self._number:
+            _seek(container, video, self._cut.start)
         if self._plan is None:
-            self._video.thread_type = "AUTO"
-            self._video.codec_context.thread_count = 2
+            video.thread_type = "AUTO"
+            video.codec_context.thread_count = 2
         step = self._copy if self._plan is not None else self._convert
-        done = False
         for packet in self._packets():
-            if packet.stream_index == self._video.index:
-                done = done or step(packet)
+            if packet.stream_index == video.index:
+                self._done = self._done or step(packet)
+                time = packet.pts if packet.pts is not None else packet.dts
+                if time is not None and not self._done:
+                    self._until = max(self._until, self._at(time + (packet.duration or 0)))
             else:
                 self._hear(packet)
             if self._held >= FRAGMENT_BYTES or self._span() >= FRAGMENT_SECONDS * VIDEO_SCALE:
                 yield from self._flush()
-            if done and not self._sound_is_behind(packet):
+            if self._done and not self._sound_is_behind(packet):
                 break
-        if self._plan is None and not done:
+        if self._plan is None and not self._done:
             self._drain()
-        yield from self._finish()
 
     def _sound_is_behind(self, packet: AnyPacket) -> bool:
         """Tell whether sound of the cut may still follow in the file after its last picture."""
         if self._sound is None or self._cut.end is None or packet.pts is None or packet.time_base is None:
             return False
-        past = packet.pts * packet.time_base - self._origin * self._base - Fraction(self._cut.end)
+        past = packet.pts * packet.time_base - self._origin * self._base + self._offset - Fraction(self._cut.end)
         return past < (2 if packet.stream_index == self._video.index else 0)
 
     def _packets(self) -> Iterator[AnyPacket]:
         streams = [self._video] if self._audio is None else [self._video, self._audio]
-        count = 0
         demuxed = self._container.demux(*streams)
         while True:
             try:
@@ -332,10 +418,10 @@ class _Run:
                 if isinstance(error, av.error.EOFError) or self._frames:
                     return  # what was read so far is kept: a camera that lost power leaves such files
                 raise
-            count += 1
+            self._seen += 1
             if self._cancelled():
                 raise ProtocolError("clip.cancelled", "the pass was cancelled")
-            if count > self._limits.packets or packet.size > self._limits.sample:
+            if self._seen > self._limits.packets or packet.size > self._limits.sample:
                 raise ProtocolError("clip.limits", "the recording has too many or too large packets")
             if packet.size:
                 yield packet
@@ -348,18 +434,19 @@ class _Run:
         if plan is None:
             raise RuntimeError("no plan to copy by")
         pts = packet.pts if packet.pts is not None else packet.dts
-        if pts is None or (self._zero is None and not (packet.is_keyframe and pts >= plan.start)):
+        if pts is None or (not self._begun and not (packet.is_keyframe and (self._number or pts >= plan.start))):
             return False
-        if pts < plan.start:
+        if pts < plan.start and not self._number:
             self._dropped += 1  # it leads an open group of pictures and refers to what is before the cut
             return False
-        if packet.is_discard or (self._cut.end is not None and (pts - self._origin) * self._base >= self._cut.end - _TINY):
+        if packet.is_discard or (self._cut.end is not None and self._at(pts) >= self._cut.end - _TINY):
             return True
+        decoded = _ticks(self._at(packet.dts if packet.dts is not None else pts))
         if self._zero is None:
-            self._cleaner = Cleaner(plan.sets)
-            self._shift = int((packet.dts if packet.dts is not None else pts) * self._base * VIDEO_SCALE)
-            self._delay = max(int(pts * self._base * VIDEO_SCALE) - self._shift, 0)
-            self._begin(pts * self._base, plan.sets)
+            self._shift = decoded
+            self._delay = max(_ticks(self._at(pts)) - decoded, 0)
+            self._begin(self._at(pts), plan.sets)
+        self._begun = True
         try:
             data = self._cleaner.clean(bytes(packet))
         except ProtocolError:
@@ -367,9 +454,9 @@ class _Run:
         if not data:
             self._dropped += 1
             return False
-        time = int((packet.dts if packet.dts is not None else pts) * self._base * VIDEO_SCALE) - self._shift
-        shown = int((pts - plan.start) * self._base * VIDEO_SCALE)
-        length = int((packet.duration or 0) * self._base * VIDEO_SCALE)
+        time = decoded - self._shift
+        shown = _ticks(self._at(pts) - (self._zero or 0))
+        length = _ticks((packet.duration or 0) * self._base)
         self._add(time, shown, length, sync=packet.is_keyframe, data=data)
         return False
 
@@ -400,8 +487,8 @@ class _Run:
             if frame.width * frame.height > self._limits.pixels:
                 raise ProtocolError("clip.pixels", "the pictures are too large", evidence=f"{frame.width}x{frame.height}")
             pts = frame.pts if frame.pts is not None else self._guessed()
-            self._guess = pts
-            at = Fraction(pts - self._origin) * self._base
+            self._guess, self._begun = pts, True
+            at = self._at(pts)
             if at < self._cut.start - _TINY:
                 continue
             if self._cut.end is not None and at >= self._cut.end - _TINY:
@@ -413,8 +500,8 @@ class _Run:
                 if sets is None:
                     raise RuntimeError("the encoder gave no parameter sets")
                 self._cleaner = Cleaner(sets)
-                self._begin(pts * self._base, sets)
-            self._take(self._encoder.encode(frame, int((pts * self._base - (self._zero or 0)) * VIDEO_SCALE)))
+                self._begin(at, sets)
+            self._take(self._encoder.encode(frame, _ticks(at - (self._zero or 0))))
         return False
 
     def _rate(self) -> Fraction:
@@ -423,7 +510,7 @@ class _Run:
 
     def _guessed(self) -> int:
         """Return a time for a picture that has none (raw streams): one frame after the last."""
-        return self._guess + max(int(1 / self._rate() / self._base), 1) if self._frames or self._encoder else self._origin
+        return self._guess + max(int(1 / self._rate() / self._base), 1) if self._begun else self._origin
 
     def _take(self, packets: list[AnyPacket]) -> None:
         for packet in packets:
@@ -449,8 +536,8 @@ class _Run:
         for frame in frames:
             if not isinstance(frame, av.AudioFrame) or frame.pts is None or not frame.time_base:
                 continue
-            at = Fraction(frame.pts) * frame.time_base
-            ended = self._cut.end is not None and at - self._origin * self._base >= self._cut.end
+            at = Fraction(frame.pts) * frame.time_base - self._origin * self._base + self._offset
+            ended = self._cut.end is not None and at >= self._cut.end
             if at >= self._zero and not ended:
                 self._sounds += self._sound.encode(frame, at - self._zero)
         self._held += 1024 * len(frames)
@@ -469,9 +556,9 @@ class _Run:
         if not Fraction(1, 8) <= aspect <= 8:
             aspect = Fraction(1)
         track = VideoTrack(width, height, self._turn, (aspect.numerator, aspect.denominator), sets.record(), self._delay)
-        stated = seconds_of(self._container, self._video) or 0.0
+        stated = self._rest if self._cut.more else seconds_of(self._container, self._video) or 0.0
         end = min(self._cut.end or stated, stated) if stated else self._cut.end or 0.0
-        self._writer = Writer(track, sound, max(end - float(zero - self._origin * self._base), 0.0))
+        self._writer = Writer(track, sound, max(end - float(zero), 0.0))
         self._size = (width, height)
         self._head = self._writer.head()
         early, self._early = self._early, []
@@ -486,7 +573,7 @@ class _Run:
         length = length or (time - last.time if last else VIDEO_SCALE // 25)
         self._pending = Sample(time, length, shown + self._delay - time, sync, data)
         if self._cut.end is not None and self._zero is not None:
-            left = int((Fraction(self._cut.end) - self._zero + self._origin * self._base) * VIDEO_SCALE) - shown
+            left = _ticks(Fraction(self._cut.end) - self._zero) - shown
             self._pending = replace(self._pending, length=max(min(self._pending.length, left), 1))
         self._last_end = max(self._last_end, shown + self._pending.length)
         self._held += len(data)
@@ -504,7 +591,8 @@ class _Run:
         yield self._writer.fragment(self._pictures, self._sounds)
         self._pictures, self._sounds, self._held = [], [], 0
 
-    def _finish(self) -> Iterator[bytes]:
+    def finish(self) -> Iterator[bytes]:
+        """Write what is left, once every recording was taken."""
         if self._encoder is not None:
             self._take(self._encoder.finish())
         if self._sound is not None:
@@ -520,7 +608,7 @@ class _Run:
         covered = self._encoder.covered if self._encoder is not None else 0
         if self._cut.masks and covered < self._frames:
             raise ProtocolError("mask.missed", "not every picture was covered", evidence=f"{covered} of {self._frames}")
-        start = float((self._zero or 0) - self._origin * self._base)
+        start = float(self._zero or 0)
         tracks = ("video", "audio") if self._sound is not None else ("video",)
         return ClipFacts(
             start=start,

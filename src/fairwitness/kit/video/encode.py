@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import av
 import av.error
+import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -20,6 +21,7 @@ type AnyPacket = Packet[Any]  # of either kind of stream; the alias is lazy beca
 
 MAX_SIDE: Final = 3840  # larger pictures are scaled down: no H.264 level that browsers decode goes further
 _FRAME: Final = 1024  # sound samples in one AAC frame
+_LONGEST_SILENCE: Final = 200  # frames of silence put between two recordings at most
 
 
 class PictureEncoder:
@@ -91,8 +93,15 @@ class SoundEncoder:
         context.flags |= Flags.global_header | Flags.bitexact
         context.open()
         self._context = context
-        self._resampler = AudioResampler(format="fltp", layout=layout, rate=AUDIO_SCALE, frame_size=_FRAME)
+        self._layout = layout
+        self._resampler = self._fresh()
         self._next: int | None = None
+        self._start = Fraction(0)
+        self._fed = 0  # sound samples that the encoder was given
+        self._joining = False
+
+    def _fresh(self) -> AudioResampler:
+        return AudioResampler(format="fltp", layout=self._layout, rate=AUDIO_SCALE, frame_size=_FRAME)
 
     @property
     def config(self) -> bytes:
@@ -103,8 +112,38 @@ class SoundEncoder:
         """Encode sound that is heard `at` seconds after the clip's first picture."""
         if self._next is None:
             self._next = max(int(at * AUDIO_SCALE), 0)
+            self._start = max(at, Fraction(0))
+        missing = int((at - self._start) * AUDIO_SCALE) - self._fed
+        out: list[Sample] = []
+        if self._joining:
+            if missing <= -_FRAME:
+                return []  # the recording before it went on for longer
+            out = self._take([self._silence() for _ in range(min(missing // _FRAME, _LONGEST_SILENCE))])
+            self._joining = False
         frame.pts = None  # one unbroken run: holes of a camera's sound clock are closed by the order of samples
-        return self._take(self._resampler.resample(frame))
+        return out + self._take(self._resampler.resample(frame))
+
+    def join(self) -> list[Sample]:
+        """Be ready for another recording's sound: of any format, and put in time with the pictures again."""
+        if self._next is None:
+            return []
+        left = self._resampler.resample(None)
+        self._resampler, self._joining = self._fresh(), True
+        return self._take([self._whole(frame) for frame in left])
+
+    def _silence(self) -> av.AudioFrame:
+        return self._frame(np.zeros((self.channels, _FRAME), np.float32))
+
+    def _whole(self, frame: av.AudioFrame) -> av.AudioFrame:
+        """Return `frame` filled up with silence: the encoder takes a short one at the very end alone."""
+        sound = np.zeros((self.channels, _FRAME), np.float32)
+        sound[:, : frame.samples] = frame.to_ndarray()
+        return self._frame(sound)
+
+    def _frame(self, sound: "np.ndarray[Any, np.dtype[np.float32]]") -> av.AudioFrame:
+        made = av.AudioFrame.from_ndarray(sound, format="fltp", layout=self._layout)
+        made.sample_rate = AUDIO_SCALE
+        return made
 
     def finish(self) -> list[Sample]:
         """Return the last samples."""
@@ -117,6 +156,7 @@ class SoundEncoder:
         packets: list[AnyPacket] = []
         for frame in frames:
             frame.pts = None
+            self._fed += frame.samples
             packets += self._context.encode(frame)
         return self._samples(packets)
 

@@ -24,7 +24,8 @@ from typing import Any, Final, cast
 from fairwitness_core.wire.errors import ProtocolError
 from fairwitness_core.wire.frames import MAX_RESPONSE
 
-from fairwitness.kit.video.clip import Cut
+from fairwitness.kit.video.clip import Cut, Next
+from fairwitness.kit.video.digests import Pictures, key_before, pictures_of
 from fairwitness.kit.video.opening import decodes
 from fairwitness.kit.video.probe import Probe, Stream, probe
 from fairwitness.kit.video.spool import ClipResult, Job, SpoolResult, part_of, seal_response
@@ -199,14 +200,53 @@ def decodes_safely(path: Path, *, seconds: float = 1.0, limit: int = 60) -> bool
     return answer
 
 
+def pictures_each(paths: Iterable[Path], *, seconds: int = 300) -> Iterator[tuple[Path, Pictures | None]]:
+    """Do what `digests.pictures_of` does for each path, in a child with limits; None also for a file that kills it."""
+    for path in paths:
+        child = _Child({"do": "pictures", "path": str(path)}, seconds, None)
+        found: Pictures | None = None
+        try:
+            for message in child.lines():
+                if message["pictures"] is not None:
+                    found = Pictures(base64.b64decode(message["pictures"], validate=True))
+        except ProtocolError:
+            found = None
+        finally:
+            child.end()
+        yield path, found
+
+
+def keys_before(places: Iterable[tuple[Path, float]], *, seconds: int = 60) -> list[float | None]:
+    """Do what `digests.key_before` does for each (path, seconds), in a child with limits; None for what it could not say."""
+    asked = [[str(path), at] for path, at in places]
+    found: list[float | None] = []
+    if asked:
+        child = _Child({"do": "keys", "places": asked}, seconds, None)
+        try:
+            found += [message["key"] for message in child.lines()]
+        except ProtocolError:
+            found.append(None)  # this file ended the child: the ones behind it are cut where they were asked to be
+        finally:
+            child.end()
+    return (found + [None] * len(asked))[: len(asked)]
+
+
 def _job_out(job: Job) -> dict[str, object]:
-    cuts = [{**asdict(cut), "source": str(cut.source.absolute())} for cut in job.cuts]
+    cuts = [{**asdict(cut), "source": str(cut.source.absolute()), "more": _more_out(cut)} for cut in job.cuts]
     return {"cuts": cuts, "recipients": list(job.recipients), "spool": str(job.spool.absolute())}
 
 
+def _more_out(cut: Cut) -> list[dict[str, object]]:
+    return [{"source": str(one.source.absolute()), "offset": one.offset} for one in cut.more]
+
+
 def _job_in(data: dict[str, Any]) -> Job:
-    cuts = tuple(Cut(**{**cut, "source": Path(cut["source"])}) for cut in data["cuts"])
+    cuts = tuple(Cut(**{**cut, "source": Path(cut["source"]), "more": _more_in(cut["more"])}) for cut in data["cuts"])
     return Job(cuts, tuple(data["recipients"]), Path(data["spool"]))
+
+
+def _more_in(data: list[dict[str, Any]]) -> tuple[Next, ...]:
+    return tuple(Next(Path(one["source"]), one["offset"]) for one in data)
 
 
 def _clip_in(data: dict[str, Any]) -> ClipResult:
@@ -288,6 +328,12 @@ def main() -> int:
         elif job["do"] == "probe":
             for path in job["paths"]:
                 _say({"probe": _probe(Path(path))})
+        elif job["do"] == "pictures":
+            seen = pictures_of(Path(job["path"]))
+            _say({"pictures": None if seen is None else base64.b64encode(seen.digests).decode()})
+        elif job["do"] == "keys":
+            for path, at in job["places"]:
+                _say({"key": key_before(Path(path), at)})
         else:
             _say({"decodes": decodes(Path(job["path"]), job["seconds"])})
     except ProtocolError as error:
