@@ -20,7 +20,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from fairwitness_core.wire.errors import ProtocolError
 
-from fairwitness.kit.video.encode import AnyPacket, PictureEncoder, SoundEncoder
+from fairwitness.kit.video.copying import TINY, CopyPlan, Limits, origin, plan_copy, seek, turn
+from fairwitness.kit.video.encode import MAX_SIDE, AnyPacket, PictureEncoder, SoundEncoder
 from fairwitness.kit.video.fmp4 import VIDEO_SCALE, AudioTrack, Sample, VideoTrack, Writer
 from fairwitness.kit.video.masks import Polygon, check
 from fairwitness.kit.video.nal import Cleaner, ParameterSets, parameter_sets
@@ -31,20 +32,6 @@ FRAGMENT_SECONDS: Final = 2
 MAX_SOURCES: Final = 512
 _EARLY: Final = 200  # packets of sound held back until the first picture's time is known
 _PUSH: Final = 2  # seconds by which a recording's pictures may be put later, so that they follow those of the one before it
-_TINY: Final = 0.0005  # seconds by which a decimal cut may miss a picture's exact time
-_DECODED: Final = 16  # packets of a copy that are decoded to see that they can be
-_LOOKED_AT: Final = 64  # packets that decide whether a stream can be copied
-_COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})  # what browsers play
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Where a pass stops rather than follow a malformed or absurd file."""
-
-    packets: int = 20_000_000
-    pixels: int = 64_000_000
-    errors: int = 5_000
-    sample: int = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +48,8 @@ class Cut:
 
     `transcode` True encodes again, which makes the cut exact; False copies or refuses; None copies where a browser can play
     the copy and a key frame lies at most `lead` seconds before `start`: all from there on is sent, and declared. `masks` are
-    areas that nobody may see (kit.video.masks): they are covered in every picture, so such a cut is never copied.
+    areas that nobody may see (kit.video.masks): they are covered in every picture, so such a cut is never copied. `side`: the
+    longest that a converted picture has.
     """
 
     source: Path
@@ -71,6 +59,7 @@ class Cut:
     transcode: bool | None = None
     lead: float = 5.0
     masks: tuple[Polygon, ...] = ()
+    side: int = MAX_SIDE
     more: tuple[Next, ...] = ()
 
     def __post_init__(self) -> None:
@@ -151,7 +140,7 @@ class ClipPass:
             stated = seconds_of(container, picture_stream(container))
         return last.offset + stated if stated else 0.0
 
-    def _plan(self) -> "_CopyPlan | None":
+    def _plan(self) -> CopyPlan | None:
         """Decide whether all of the cut can be copied; None when it has to be converted."""
         cut = self._cut
         if cut.masks:
@@ -161,32 +150,17 @@ class ClipPass:
         if cut.transcode:
             return None
         with open_source(cut.source) as container:
-            plan = _plan_copy(container, cut, self._limits)
+            plan = plan_copy(container, cut.source, cut.start, cut.lead, self._limits)
         for source in cut.more:
             if plan is None or (cut.end is not None and source.offset >= cut.end):
                 break
             with open_source(source.source) as container:
                 # Pictures that need other parameter sets than those the clip declares, or lie turned otherwise, cannot be copied.
-                other = _plan_copy(container, Cut(source.source, lead=cut.lead), self._limits)
+                other = plan_copy(container, source.source, 0.0, cut.lead, self._limits)
             plan = plan.and_then(other) if other is not None else None
         if plan is None and cut.transcode is False:
             raise ProtocolError("clip.not_copyable", "this recording must be converted", hint="allow transcoding")
         return plan
-
-
-@dataclass(frozen=True, slots=True)
-class _CopyPlan:
-    """Where to begin a copy (pts in the first stream's time base), the parameter sets to declare, and those of each recording."""
-
-    start: int
-    sets: ParameterSets
-    turn: int
-    each: tuple[ParameterSets, ...]
-
-    def and_then(self, other: "_CopyPlan") -> "_CopyPlan | None":
-        """Return the plan with another recording behind this one; None where its pictures need another declaration."""
-        same = (other.sets.sps, other.sets.pps, other.turn) == (self.sets.sps, self.sets.pps, self.turn)
-        return replace(self, each=(*self.each, other.sets)) if same else None
 
 
 def _check_pixels(video: VideoStream, limits: Limits) -> None:
@@ -206,122 +180,10 @@ def _decodable(audio: AudioStream) -> bool:
     return context is not None and context.channels > 0
 
 
-def _origin(video: VideoStream) -> int:
-    return video.start_time or 0
-
-
-def _seek(container: InputContainer, video: VideoStream, seconds: float) -> None:
-    """Go to the key frame at or before `seconds`; where a file cannot seek, stay at its beginning."""
-    if seconds <= 0 or not video.time_base:
-        return
-    try:
-        container.seek(_origin(video) + int(seconds / video.time_base), stream=video, backward=True)
-    except (av.error.FFmpegError, OSError):
-        return
-
-
-def _plan_copy(container: InputContainer, cut: Cut, limits: Limits) -> _CopyPlan | None:
-    """Decide whether the cut can be copied, and from which key frame; None when it has to be converted."""
-    video = picture_stream(container)
-    context = video.codec_context
-    if context.name != "h264" or context.pix_fmt not in _COPIED_FORMATS or not video.time_base:
-        return None
-    if _many_edits(cut.source):
-        return None  # the order and visibility of pictures is then more than a run of packets
-    _seek(container, video, cut.start)
-    asked = _origin(video) + int((cut.start + _TINY) / video.time_base)
-    sets: ParameterSets | None = None
-    cleaner: Cleaner | None = None
-    start: int | None = None
-    shown: list[av.VideoFrame] = []
-    seen = last = 0
-    for packet in container.demux(video):
-        if not packet.size:
-            if last <= asked and asked > _origin(video):
-                raise ProtocolError("clip.empty", "the cut begins after the recording's end", evidence=str(cut.start))
-            break
-        seen += 1
-        if seen > limits.packets or packet.size > limits.sample or packet.dts is None:
-            return None
-        late = packet.pts is not None and packet.pts > asked
-        if packet.is_keyframe:
-            if late and start is not None:
-                break
-            if packet.is_discard or packet.pts is None:
-                return None  # an edit list hides this picture from the owner: it must not leave
-            start = packet.pts
-            if sets is None:
-                sets = parameter_sets(context.extradata, bytes(packet))
-                cleaner = Cleaner(sets) if sets else None
-        if start is None:
-            continue
-        if seen <= _DECODED or not shown:
-            try:
-                shown += packet.decode()[:1]  # a copy that does not decode at once is no use to anyone
-            except av.error.FFmpegError:
-                return None
-        if packet.pts is None or packet.is_discard or cleaner is None or not _cleanable(cleaner, packet):
-            return None
-        last = max(last, packet.pts + (packet.duration or 1))
-        if late and seen > _LOOKED_AT:
-            break
-    if sets is None or start is None or asked - start > cut.lead / video.time_base:
-        return None
-    return _CopyPlan(start, sets, _turn(shown[0]) if shown else 0, (sets,))
-
-
-def _cleanable(cleaner: Cleaner, packet: AnyPacket) -> bool:
-    try:
-        return bool(cleaner.clean(bytes(packet)))
-    except ProtocolError:
-        return False
-
-
-def _turn(frame: av.VideoFrame) -> int:
-    """Return a picture's display turn in whole quarter turns clockwise; other angles and mirrors are not kept."""
-    turn = -frame.rotation % 360
-    return turn if turn % 90 == 0 else 0
-
-
-def _many_edits(path: Path) -> bool:
-    """Tell whether an MP4's edit list has more than the one edit that shifts a track's start."""
-    with path.open("rb") as stream:
-        at, end = 0, stream.seek(0, 2)
-        while at + 16 <= end:
-            stream.seek(at)
-            head = stream.read(16)
-            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if size == 1:
-                size = int.from_bytes(head[8:16], "big")
-            if kind == b"moov":
-                stream.seek(at)
-                return _edits_in(stream.read(min(size, 8 << 20)))
-            if size < 8 or not kind.isalnum():
-                return False
-            at += size
-    return False
-
-
-def _edits_in(moov: bytes) -> bool:
-    at = moov.find(b"elst")
-    while at >= 0:
-        wide = moov[at + 4 : at + 5] == b"\1"
-        count = int.from_bytes(moov[at + 8 : at + 12], "big")
-        row, place = (20, 8) if wide else (12, 4)
-        media = 0
-        for i in range(min(count, 64)):
-            begin = at + 12 + i * row + place
-            media += moov[begin : begin + place] not in (b"\xff" * place, b"")
-        if media > 1:
-            return True
-        at = moov.find(b"elst", at + 4)
-    return False
-
-
 class _Run:
     """The state of one pass: over one open container after the other. `rest`: when the last of several ends, 0 = not stated."""
 
-    def __init__(self, owner: ClipPass, plan: _CopyPlan | None, rest: float) -> None:
+    def __init__(self, owner: ClipPass, plan: CopyPlan | None, rest: float) -> None:
         self._cut = owner._cut  # noqa: SLF001 - a pass and its run are one thing in two lifetimes
         self._cancelled = owner._cancelled  # noqa: SLF001
         self._limits = owner._limits  # noqa: SLF001
@@ -352,7 +214,7 @@ class _Run:
         self._container = container
         self._video = video
         self._base = video.time_base or Fraction(1, VIDEO_SCALE)
-        self._origin = _origin(video)
+        self._origin = origin(video)
         # What a clock of whole seconds calls an overlap is none: the pictures of one recording follow those of the one before it.
         self._offset = min(max(Fraction(offset), self._until), Fraction(offset) + _PUSH) if self._number else Fraction(0)
         self._begun = False  # a picture of this recording was taken
@@ -373,13 +235,13 @@ class _Run:
 
     def over(self, source: Next) -> bool:
         """Tell whether nothing of `source` is in the cut any more."""
-        return self._done or (self._cut.end is not None and source.offset >= self._cut.end - _TINY)
+        return self._done or (self._cut.end is not None and source.offset >= self._cut.end - TINY)
 
     def take(self, container: InputContainer, video: VideoStream, offset: float) -> Iterator[bytes]:
         """Take what the cut has of one recording."""
         self._enter(container, video, offset)
         if not self._number:
-            _seek(container, video, self._cut.start)
+            seek(container, video, self._cut.start)
         if self._plan is None:
             video.thread_type = "AUTO"
             video.codec_context.thread_count = 2
@@ -439,7 +301,7 @@ class _Run:
         if pts < plan.start and not self._number:
             self._dropped += 1  # it leads an open group of pictures and refers to what is before the cut
             return False
-        if packet.is_discard or (self._cut.end is not None and self._at(pts) >= self._cut.end - _TINY):
+        if packet.is_discard or (self._cut.end is not None and self._at(pts) >= self._cut.end - TINY):
             return True
         decoded = _ticks(self._at(packet.dts if packet.dts is not None else pts))
         if self._zero is None:
@@ -489,13 +351,13 @@ class _Run:
             pts = frame.pts if frame.pts is not None else self._guessed()
             self._guess, self._begun = pts, True
             at = self._at(pts)
-            if at < self._cut.start - _TINY:
+            if at < self._cut.start - TINY:
                 continue
-            if self._cut.end is not None and at >= self._cut.end - _TINY:
+            if self._cut.end is not None and at >= self._cut.end - TINY:
                 return True
             if self._encoder is None:
-                self._turn = _turn(frame)
-                self._encoder = PictureEncoder(frame, self._rate(), self._cut.masks)
+                self._turn = turn(frame)
+                self._encoder = PictureEncoder(frame, self._rate(), self._cut.masks, max_side=self._cut.side)
                 sets = parameter_sets(self._encoder.extradata)
                 if sets is None:
                     raise RuntimeError("the encoder gave no parameter sets")
