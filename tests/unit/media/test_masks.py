@@ -67,7 +67,7 @@ def inside(polygon, width, height):
     x, y = (x + 0.5) / width, (y + 0.5) / height
     found = np.zeros((height, width), bool)
     for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             found ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
     return found
 

@@ -24,6 +24,7 @@ from typing import Any, Final, cast
 from fairwitness_core.wire.errors import ProtocolError
 from fairwitness_core.wire.frames import MAX_RESPONSE
 
+from fairwitness.kit.video import looks
 from fairwitness.kit.video.clip import Cut, Next
 from fairwitness.kit.video.digests import Pictures, key_before, pictures_of
 from fairwitness.kit.video.opening import decodes
@@ -231,6 +232,17 @@ def keys_before(places: Iterable[tuple[Path, float]], *, seconds: int = 60) -> l
     return (found + [None] * len(asked))[: len(asked)]
 
 
+def child_lines(
+    job: dict[str, object], *, seconds: int, cancelled: Callable[[], bool] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield what a child with limits says to `job`; it is ended with the iterator. Raises as `pass_to_spool`."""
+    child = _Child(job, seconds, cancelled)
+    try:
+        yield from child.lines()
+    finally:
+        child.end()
+
+
 def _job_out(job: Job) -> dict[str, object]:
     cuts = [{**asdict(cut), "source": str(cut.source.absolute()), "more": _more_out(cut)} for cut in job.cuts]
     return {"cuts": cuts, "recipients": list(job.recipients), "spool": str(job.spool.absolute())}
@@ -321,10 +333,14 @@ def _probe(path: Path) -> dict[str, object]:
 def main() -> int:
     """Serve one job; see the module's docstring."""
     job = _hear()
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it would set memory aside for every processor, beyond the limit
+    os.nice(int(job.get("nice", 0)))
     _confine(int(job["cpu"]))
     try:
         if job["do"] == "seal":
             _seal(_job_in(job["job"]))
+        elif job["do"] == "look":
+            looks.serve(job, _say)
         elif job["do"] == "probe":
             for path in job["paths"]:
                 _say({"probe": _probe(Path(path))})

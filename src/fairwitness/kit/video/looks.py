@@ -1,0 +1,25 @@
+"""What a child process does for somebody who looks at a recording: previews, stills and marks (see `worker`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fairwitness_core.wire.errors import ProtocolError
+
+type Say = Callable[[dict[str, object]], None]
+
+
+def serve(job: dict[str, Any], say: Say) -> None:
+    """Do one job in the child; `say` sends a line to the parent. Raises ProtocolError, OSError."""
+    path = Path(job["path"])
+    match job["look"]:
+        case "preview":
+            from fairwitness.kit.video import preview  # noqa: PLC0415 - each needs libraries that the others do not
+
+            preview.serve(job, say)
+        case "stills":
+            from fairwitness.kit.video import thumbs  # noqa: PLC0415
+
+            thumbs.serve(path, job, say)
+        case other:
+            raise ProtocolError("clip.look", "there is no such look at a recording", evidence=str(other))
