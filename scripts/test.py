@@ -4,9 +4,9 @@
     python scripts/test.py [--proof | --postgres] [PATH ...] [-- PYTEST-ARGUMENT ...]
 
 Two groups run at a time. Without paths it runs everything; with paths, the groups that they belong to. Tests marked
-`proof` run with --proof alone. With --postgres the hub's and the agency's unit and permission tests run again, on a
-PostgreSQL server and an S3 server that they start, as the node's own bounded database user. The exit status is 0 only if
-every group ran and nothing failed. The last line is `N passed, N failed, N skipped`.
+`proof` run with --proof alone. With --postgres the tests of hub and agency run again, the worlds and the lives under kills and
+faults too, on a PostgreSQL server and an S3 server that they start, as the node's own bounded database user. The exit status
+is 0 only if every group ran and nothing failed. The last line is `N passed, N failed, N skipped`.
 """
 
 import os
@@ -22,10 +22,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("hub", "agency", "home")
 BROWSER = "browser"
-ON_POSTGRES = {
-    "hub": ["tests/unit/hub", "tests/unit/kit/hub", "tests/permissions/hub"],
-    "agency": ["tests/unit/agency", "tests/permissions/agency", "tests/scenarios/agency/test_accounts.py"],
-}
+ON_POSTGRES = [
+    ("", ["tests/scenarios/world"]),
+    ("hub", ["tests/unit/hub", "tests/unit/kit/hub", "tests/permissions/hub", "tests/scenarios/hub/test_crash.py"]),
+    ("agency", ["tests/unit/agency", "tests/permissions/agency", "tests/scenarios/agency/test_accounts.py"]),
+    # Processes of their own: what forks may have no threads, and the bucket's client has some.
+    ("hub", ["tests/scenarios/hub/test_kills.py"]),
+    ("agency", ["tests/scenarios/agency/test_kills.py"]),
+]
 NO_TESTS = 5
 _print_lock = threading.Lock()
 
@@ -98,16 +102,16 @@ def main(arguments: list[str]) -> int:
     proof = "--proof" in paths
     postgres = "--postgres" in paths
     paths = [path for path in paths if path not in ("--proof", "--postgres")]
-    chosen = groups(paths)
+    chosen = list(groups(paths).items())
     if postgres:
         if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) and not shutil.which("initdb"):
             print("not run: there is no PostgreSQL server on this machine (Debian: apt-get install postgresql)")
             return 1
-        chosen = ON_POSTGRES if not paths else {role: found for role, found in chosen.items() if role in ON_POSTGRES}
+        chosen = ON_POSTGRES if not paths else [(role, found) for role, found in chosen if role in ("", "hub", "agency")]
     if "-m" not in extra and not any("::" in path for path in paths):
         extra = ["-m", "proof" if proof else "not proof", *extra]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        results = list(pool.map(lambda item: run(item[0], item[1], extra, postgres=postgres), chosen.items()))
+        results = list(pool.map(lambda item: run(item[0], item[1], extra, postgres=postgres), chosen))
     total = {key: sum(counts[key] for _, _, counts in results) for key in results[0][2]}
     fine = (0, NO_TESTS) if paths or proof else (0,)
     broken = [name for name, status, _ in results if status not in fine]

@@ -49,6 +49,7 @@ if ROLE:
             _bucket = contextlib.ExitStack()
             _s3 = _bucket.enter_context(s3.moto())
             atexit.register(_bucket.close)
+            postgres.RUNNING, s3.RUNNING = _cluster, _s3
             _cluster.make("fairwitness", users=(f"node_{ROLE}",), creates=True)
             _secret = _config.parent / "keys" / "database.password"
             _secret.parent.mkdir(mode=0o700)
@@ -181,7 +182,7 @@ if ROLE and POSTGRESQL:
         """Keep sealed bytes in the bucket, each test's apart."""
         from fairwitness.kit import blobs_s3  # noqa: PLC0415 - after the environment is set
 
-        if request.path.is_relative_to(HERE / "unit" / "kit"):
+        if request.path.is_relative_to(HERE / "unit" / "kit") or request.path.name == "test_kills.py":
             return
         draw = secrets.token_hex(6)
 

@@ -146,8 +146,7 @@ def _promises(world: "World", join: JoinFile) -> None:
     here = {rid for rid, _, _ in world.agency.act("responses")}
     for rid in world.records.promises.keys() - world.records.withdrawn - world.records.lost:
         row = held.get(rid)
-        blob = [p for p in (world.hub.folder / "inbox").rglob("*") if p.is_file() and rid in p.as_posix()]
-        assert rid in here or (row is not None and row["state"] == "sealed" and blob), (
+        assert rid in here or (row is not None and row["state"] == "sealed" and world.held(rid)), (
             f"the hub promised response {rid} and it is nowhere ({row and row['state']})"
         )
         if row is not None and row["state"] == "collected":

@@ -141,9 +141,12 @@ class Points:
         """Put this in the way of `os`, of Django's commits and of statements that commit themselves."""
         for name in WRITES:
             setattr(os, name, self._wrapped(name, getattr(os, name)))
+        on_postgresql = False
         if "django.db" in sys.modules:
-            self._arm_django()
-        if self.deep:
+            on_postgresql = self._arm_django()
+        if "fairwitness.kit.blobs_s3" in sys.modules:
+            self._arm_bucket()
+        if self.deep and not on_postgresql:
             _arm_sqlite(self)
 
     def _wrapped(self, name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,29 +155,69 @@ class Points:
 
         return call
 
-    def _arm_django(self) -> None:
-        from django.db.backends.base.base import BaseDatabaseWrapper  # noqa: PLC0415 - only where a role runs
+    def _arm_bucket(self) -> None:
+        """Put this in the way of calls that change the bucket: an answer may be lost, or the call before it got there."""
+        import obstore  # noqa: PLC0415 - only where a bucket is used
+        from obstore import exceptions  # noqa: PLC0415
+
+        for name in ("put", "delete"):
+            plain = getattr(obstore, name)
+
+            def call(*arguments: Any, name: str = name, plain: Callable[..., Any] = plain, **named: Any) -> Any:
+                return self.through(
+                    f"object {name}", lambda: plain(*arguments, **named), lambda _: exceptions.GenericError("no answer")
+                )
+
+            setattr(obstore, name, call)
+
+    def _arm_django(self) -> bool:
+        """Arm commits and statements that commit themselves; `deep` on PostgreSQL: every writing statement. Tells if it is that.
+
+        A failure on SQLite is the disk's. On PostgreSQL it is the connection, which is gone afterwards: before the server had
+        the commit, or before its answer came; or the server's disk is full, which leaves the connection as it is.
+        """
+        from django.db import connection as current  # noqa: PLC0415 - only where a role runs
+        from django.db.backends.base.base import BaseDatabaseWrapper  # noqa: PLC0415
         from django.db.backends.utils import CursorWrapper  # noqa: PLC0415
         from django.db.utils import OperationalError  # noqa: PLC0415
 
-        def fail(code: int) -> BaseException:
-            return OperationalError("database or disk is full" if code == errno.ENOSPC else "disk I/O error")
+        on_postgresql = current.vendor == "postgresql"
+
+        def fail(wrapper: Any) -> Callable[[int], BaseException]:
+            def make(code: int) -> BaseException:
+                if not on_postgresql:
+                    return OperationalError("database or disk is full" if code == errno.ENOSPC else "disk I/O error")
+                import psycopg  # noqa: PLC0415
+
+                full = code == errno.ENOSPC
+                wrapper.errors_occurred = True  # as Django notes by itself where a driver raises
+                if not full or self.blow.how == STORED:
+                    wrapper.connection.close()
+                else:
+                    wrapper.connection.rollback()
+                error = OperationalError("could not extend file: No space left on device" if full else "the connection is lost")
+                error.__cause__ = psycopg.errors.DiskFull("no space") if full else psycopg.OperationalError("lost")
+                return error
+
+            return make
 
         commit, execute = BaseDatabaseWrapper._commit, CursorWrapper.execute  # type: ignore[attr-defined]
 
         def committing(wrapper: Any) -> Any:
             if wrapper.connection is None:
                 return commit(wrapper)
-            return self.through("commit", lambda: commit(wrapper), fail)
+            return self.through("commit", lambda: commit(wrapper), fail(wrapper))
 
         def executing(cursor: Any, sql: Any, params: Any = None) -> Any:
             verb = str(sql).lstrip()[:6].upper()
-            if cursor.db.in_atomic_block or verb not in ("INSERT", "UPDATE", "DELETE"):
+            inside = cursor.db.in_atomic_block and not (self.deep and on_postgresql)
+            if inside or verb not in ("INSERT", "UPDATE", "DELETE"):
                 return execute(cursor, sql, params)
-            return self.through("statement", lambda: execute(cursor, sql, params), fail)
+            return self.through("statement", lambda: execute(cursor, sql, params), fail(cursor.db))
 
         BaseDatabaseWrapper._commit = committing  # type: ignore[attr-defined]
         CursorWrapper.execute = executing  # type: ignore[method-assign, assignment]
+        return on_postgresql
 
 
 _points: Points | None = None
@@ -454,6 +497,14 @@ def _strike(life: Life, blow: Blow, *, deep: bool) -> None:
         raise AssertionError(f"{blow}{where}: {error}") from error
 
 
+def _tidy() -> None:
+    """Give up a connection that failed, as every request, job and turn of the sequencer does around itself."""
+    if "django.db" in sys.modules:
+        from django.db import close_old_connections  # noqa: PLC0415 - only where a role runs
+
+        close_old_connections()
+
+
 def _whole(life: Life, line: Line, told: dict[str, Any], *, after_crash: bool = False) -> None:
     """Play what peers have not been told yet, then look at everything, in the same process with all that it remembers."""
     life.begin(line, told)
@@ -474,6 +525,7 @@ def _whole(life: Life, line: Line, told: dict[str, Any], *, after_crash: bool = 
                 if not life.expected(error) or not left:
                     raise
                 line.tell("error", f"{name}: {error!r}")
+                _tidy()
         line.tell(name, answer)
         told[name] = answer
     with resting():

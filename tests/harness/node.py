@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
-    from tests.harness import acts, unseeded
+    from tests.harness import acts, elsewhere, unseeded
 
 
 class Stream:
@@ -157,7 +157,13 @@ class Node:
         self.install()
         CLOCK.now = now
         RANDOM.reset(seed)
+        if there := elsewhere.about(self.folder):
+            acts.STATE.update(there["settings"])
+            os.environ["FAIRWITNESS_DATABASE_OWNER"] = there["owner"]
         result = self.call(name, (self.folder, *args), kwargs)
+        if there:
+            del os.environ["FAIRWITNESS_DATABASE_OWNER"]
+            elsewhere.grant_and_step_down(there["user"])
         self.start()
         self.restart()
         return result
@@ -181,10 +187,12 @@ class Node:
         if not self.ready:
             return
         from django.core.cache import cache
-        from django.db import connections
+        from django.db import connection, connections
 
         acts.forget(self.role)
         connections.close_all()
+        if connection.vendor == "postgresql":
+            connection.close_pool()
         cache.clear()
 
     def restart(self) -> None:
@@ -249,12 +257,16 @@ class Node:
         return getattr(importlib.import_module(module), function)(*args, **kwargs)
 
     def dump(self) -> dict[str, Any]:
-        """Everything that whoever holds this node can read: rows in key order, files, log lines."""
+        """Everything that whoever holds this node can read: rows in key order, files, log lines.
+
+        Rows in a PostgreSQL server are left to the driver, who reads them as its administrator: this node may not read all.
+        """
         from django.db import connection
 
         tables = {}
         with connection.cursor() as cursor:
-            for table in sorted(connection.introspection.table_names(cursor)):
+            names = sorted(connection.introspection.table_names(cursor)) if connection.vendor == "sqlite" else []
+            for table in names:
                 cursor.execute(f'SELECT * FROM "{table}" ORDER BY 1')  # noqa: S608 - its own tables
                 columns = [column[0] for column in cursor.description]
                 tables[table] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
@@ -347,6 +359,6 @@ SHARED = (
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTEST_VERSION", "harness")
-    from tests.harness import acts, unseeded
+    from tests.harness import acts, elsewhere, unseeded
 
     main(sys.argv[1:])

@@ -130,6 +130,10 @@ class Cluster:
         return f"postgresql://{user}@/{database}?host={self.host}"
 
 
+RUNNING: Cluster | None = None
+"""The server of this whole test process, where it has one."""
+
+
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
     found = Cluster()

@@ -10,9 +10,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
+from obstore import exceptions as faults
+
+from fairwitness.kit import blobs_s3
 
 KEY, SECRET = "AKIAFAIRWITNESS00000", "test-secret-of-no-other-use"
 
@@ -47,11 +52,63 @@ class Server:
         return sorted(entry["Key"] for page in pages for entry in page.get("Contents", ()))
 
 
+RUNNING: Server | None = None
+"""The server of this whole test process, where it has one."""
+
+
 def credentials(folder: Path, *, secret: str = SECRET) -> Path:
     path = folder / "s3.toml"
     path.write_text(f'access_key_id = "{KEY}"\nsecret_access_key = "{secret}"\n')
     path.chmod(0o600)
     return path
+
+
+@contextlib.contextmanager
+def unthreaded(server: Server, bucket: str, prefix: str) -> Iterator[None]:
+    """Put a client without threads in the place of the program's own, for a process that forks later: no thread survives that."""
+    client = server.client()
+
+    def path(name: str) -> str:
+        return f"{prefix}/{name}"
+
+    @contextlib.contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            kinds = {404: faults.NotFoundError, 412: faults.AlreadyExistsError, 409: faults.AlreadyExistsError}
+            raise kinds.get(code, faults.GenericError)(str(code)) from None
+
+    def put(_store, name, data, *, mode="overwrite", use_multipart=False):
+        with told():
+            extra = {"IfNoneMatch": "*"} if mode == "create" else {}
+            return {"version": client.put_object(Bucket=bucket, Key=path(name), Body=bytes(data), **extra).get("VersionId")}
+
+    def get(_store, name):
+        with told():
+            data = client.get_object(Bucket=bucket, Key=path(name))["Body"].read()
+        return SimpleNamespace(meta={"size": len(data)}, bytes=lambda: data)
+
+    def delete(_store, name):
+        with told():
+            client.delete_object(Bucket=bucket, Key=path(name))
+
+    def listed(_store, folder):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{path(folder)}/")
+        for page in pages:
+            found = page.get("Contents", ())
+            yield [{"path": entry["Key"].removeprefix(f"{prefix}/"), "size": entry["Size"]} for entry in found]
+
+    def get_range(store, name, *, start, length):
+        return get(store, name).bytes()[start : start + length]
+
+    plain = blobs_s3.obstore
+    blobs_s3.obstore = SimpleNamespace(put=put, get=get, get_range=get_range, head=get, delete=delete, list=listed)
+    try:
+        yield
+    finally:
+        blobs_s3.obstore = plain
 
 
 def _free_port() -> int:

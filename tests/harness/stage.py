@@ -4,6 +4,7 @@ Each node's folder is kept as a template; `Stage.world` puts copies in place, so
 byte for byte. Cameras, choices and answers are not part of the templates.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -13,16 +14,25 @@ from typing import Any
 
 from fairwitness.demo.footage import make_clip
 from fairwitness.witness import app, services
+from tests.harness import elsewhere, postgres, s3
 from tests.harness.net import Net, scratch
 from tests.harness.scene import CANARY_CAMERA, CANARY_PLACE, HOMES, JOINED, START, WINDOW, WITNESSES
 from tests.harness.world import World
 
+POSTGRESQL = os.environ.get("FAIRWITNESS_TEST_DATABASE", "") == "postgresql"
+"""Hub and agency keep their rows in a PostgreSQL server and their sealed bytes in a bucket, both started by the stage."""
+
 
 class Stage:
-    """The templates, the network, and the witnesses in this process."""
+    """The templates, the network, and the witnesses in this process. `places`: the nodes that keep their state elsewhere."""
 
-    def __init__(self, homes: Iterable[str] = HOMES) -> None:
+    def __init__(self, homes: Iterable[str] = HOMES, *, postgresql: bool = POSTGRESQL) -> None:
         self.folder = scratch()
+        self.places: dict[str, elsewhere.Place] = {}
+        self._servers = contextlib.ExitStack()
+        if postgresql:
+            cluster, server = self._servers.enter_context(postgres.cluster()), self._servers.enter_context(s3.moto())
+            self.places = {name: elsewhere.Place(cluster, server, name) for name in ("hub", "agency")}
         self.net = Net(self.folder)
         self.net.now = START - 360
         self.templates: dict[str, Path] = {}
@@ -75,6 +85,8 @@ class Stage:
         listed = self._witnesses()
         roles = {"hub": "hub", "agency": "agency"} | dict.fromkeys(self.home_names, "home")
         net.start(roles)
+        for name, place in self.places.items():
+            place.secrets(net.nodes[name].folder)
         net.active = set(roles)
         hub, agency = net.nodes["hub"], net.nodes["agency"]
         with ThreadPoolExecutor(len(roles)) as pool:
@@ -114,6 +126,8 @@ class Stage:
         target = self.folder / "templates" / name
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.net.nodes[name].folder, target)
+        if name in self.places:
+            self.places[name].keep()
         self.templates[name] = target
 
     # -- worlds
@@ -126,10 +140,14 @@ class Stage:
             self._serve(name)
         self.witnesses_down = set()
         names = ["hub", "agency", *homes]
+        for name, place in self.places.items():
+            self.net.nodes[name].ask("close")
+            place.lay_out()
         self.net.reset({name: self.templates[name] for name in names}, now=START, seed=seed)
         return World(self)
 
     def close(self) -> None:
         """End every process and forget everything."""
         self.net.close()
+        self._servers.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,5 +1,7 @@
 """One world: acts by name, time, and what each actor has seen of it."""
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.harness import checks, views
@@ -67,6 +69,56 @@ class World:
     def restart(self, name: str) -> None:
         """The node's processes end and start again."""
         self.net.nodes[name].ask("restart")
+
+    # -- what lies where
+
+    def dump(self, name: str) -> dict[str, Any]:
+        """Everything that whoever holds the node can read: rows, files and objects, log lines."""
+        found: dict[str, Any] = self.net.nodes[name].ask("dump")
+        if place := self.stage.places.get(name):
+            found |= {"tables": place.tables(), "objects": place.objects()}
+        return found
+
+    def raw(self, name: str) -> dict[str, bytes]:
+        """Every byte that the node keeps, wherever that is: its database's files too, with what was deleted in them."""
+        found: dict[str, bytes] = self.net.nodes[name].ask("raw")
+        if place := self.stage.places.get(name):
+            found |= {f"rows of {table}": repr(rows).encode() for table, rows in place.tables().items()}
+            found |= {f"file of {table}": data for table, data in place.heap().items()}
+            found |= {f"object {path}": path.encode() + b"\0" + data for path, data in place.objects().items()}
+        return found
+
+    def held(self, rid: str) -> bool:
+        """Tell whether the hub has the ciphertext of a response."""
+        if "hub" in self.stage.places:
+            return rid in self.hub.act("held")
+        return any(path.is_file() and rid in path.as_posix() for path in (self.hub.folder / "inbox").rglob("*"))
+
+    def lose(self, rid: str) -> None:
+        """The agency, with its database's administrator, makes a response disappear as if it had never come."""
+        self.agency.act("lose", rid)
+        if place := self.stage.places.get("agency"):
+            with place.as_administrator() as session:
+                for table, columns in self.agency.call("tests.harness.acts.schema").items():
+                    for column in {"response_id", "about"} & set(columns):
+                        session.execute(f'DELETE FROM "{table}" WHERE "{column}" = %s', [rid])  # noqa: S608 - its own tables
+                session.execute("DELETE FROM agency_response WHERE id = %s", [rid])
+
+    def back_up(self, name: str, folder: Path) -> None:
+        """Copy all that the node keeps."""
+        self.net.nodes[name].act("keep_backup", str(folder))
+        if place := self.stage.places.get(name):
+            self.net.nodes[name].ask("close")
+            place.keep("backup")
+
+    def put_back(self, name: str, folder: Path) -> None:
+        """Make the node what it was when `back_up` copied it; it is to be restarted."""
+        node = self.net.nodes[name]
+        node.ask("close")
+        shutil.rmtree(node.folder)
+        shutil.copytree(folder, node.folder)
+        if place := self.stage.places.get(name):
+            place.lay_out("backup")
 
     # -- views
 

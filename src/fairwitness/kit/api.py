@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 16
+_SERVER_FULL = "53100"  # PostgreSQL's SQLSTATE disk_full
 
 
 class StrictSchema(Schema):
@@ -73,7 +74,8 @@ def response_to(error: Exception) -> HttpResponse | None:
 def _storage(error: Exception) -> HttpResponse:
     """Answer a failing disk: the caller may not know what was kept, so every act can be asked for again."""
     log(Event.DEFECT, where=place_of(error), error=error_code(error))
-    if isinstance(error, DiskFull) or getattr(error, "errno", 0) == errno.ENOSPC or "disk is full" in str(error):
+    full = isinstance(error, DiskFull) or getattr(error, "errno", 0) == errno.ENOSPC or "disk is full" in str(error)
+    if full or getattr(error.__cause__, "sqlstate", "") == _SERVER_FULL:
         return error_response(507, "storage.full", "This node has no space left.", "Try the same again later.")
     return error_response(503, "storage.failed", "This node's storage did not answer.", "Try the same again later.")
 

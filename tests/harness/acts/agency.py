@@ -16,6 +16,7 @@ PEOPLE = (("diaz", "Ana Diaz", "officer"), ("okafor", "Chidi Okafor", "superviso
 def build(folder: Path) -> dict[str, Any]:
     """Make the agency with its people; returns its registration."""
     from fairwitness.kit import config, database, files, supervise
+    from tests.harness import acts
 
     files.private_dir(folder)
     config.write(
@@ -32,6 +33,7 @@ def build(folder: Path) -> dict[str, Any]:
             "collect_seconds": 120,
             "emergency_collect_seconds": 60,
             "prove_seconds": 30,
+            **acts.STATE,
         },
     )
     supervise.setup("agency", folder)
@@ -193,12 +195,17 @@ def findings(day: str) -> list[str]:
 
 
 def lose(response_id: str) -> None:
-    """An agency that makes a response disappear: every row and file of it, as if it had never come."""
+    """An agency that makes a response disappear: every row and file of it, as if it had never come.
+
+    Rows in a PostgreSQL server are left to the driver: there no user of the node's can do this.
+    """
     from django.db import connection
 
-    from fairwitness.agency.services import node
+    from fairwitness.agency.services import vault
 
-    node.remove_folder(node.evidence_folder(response_id))
+    vault.drop(response_id)
+    if connection.vendor == "postgresql":
+        return
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA foreign_keys=OFF")
         for table in connection.introspection.table_names(cursor):

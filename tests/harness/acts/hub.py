@@ -10,6 +10,7 @@ from typing import Any
 def build(folder: Path, witnesses: list[tuple[str, str, str]], **changes: Any) -> dict[str, Any]:
     """Make a hub; returns its two logs as (origin, vkey)."""
     from fairwitness.hub.services import setup
+    from tests.harness import acts
 
     spec: dict[str, Any] = {
         "name": "Bay Area Witness Hub",
@@ -19,7 +20,7 @@ def build(folder: Path, witnesses: list[tuple[str, str, str]], **changes: Any) -
         "tick_seconds": 60,
         "sealed_seconds": 20,
         "notice_seconds": 86_400,
-        "settings": {"min_free_bytes": 0},
+        "settings": {"min_free_bytes": 0, **acts.STATE},
     }
     done = setup.initialise(folder, setup.Spec(**spec | changes))
     return {"logs": list(done.logs), "hub_key": done.hub_key}
@@ -75,6 +76,13 @@ def queue() -> list[tuple[str, str]]:
     return list(Request.objects.order_by("submitted_at", "id").values_list("id", "state"))
 
 
+def held() -> list[str]:
+    """Return the response ids whose ciphertext is stored."""
+    from fairwitness.hub.services import vault
+
+    return list(vault.store().names())
+
+
 def uploads() -> list[dict[str, Any]]:
     from fairwitness.hub.models import Upload
 
@@ -101,17 +109,23 @@ def inject(envelopes: list[bytes]) -> list[int]:
 def successor() -> str:
     from fairwitness.hub import sequencer
     from fairwitness.hub.services import recover
+    from fairwitness.kit import config
+    from tests.harness import elsewhere
 
     sequencer.reset()
-    return recover.successor().predecessor.origin
+    with elsewhere.as_owner(config.current(config.RoleConfig).folder()):
+        return recover.successor().predecessor.origin
 
 
 def recover(mirror: str) -> dict[str, int]:
     from fairwitness.hub import sequencer
     from fairwitness.hub.services import recover as recovery
+    from fairwitness.kit import config
+    from tests.harness import elsewhere
 
     sequencer.reset()
-    return recovery.from_mirror(mirror)
+    with elsewhere.as_owner(config.current(config.RoleConfig).folder()):
+        return recovery.from_mirror(mirror)
 
 
 def keep_backup(folder: str) -> None:

@@ -3,13 +3,11 @@
 import dataclasses
 import errno
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from django.core.management import call_command
 from django.db import DatabaseError, connection
 from fairwitness_core.model.custody import CustodyEvent
 from fairwitness_core.verify.bag import verify_bag
@@ -31,12 +29,13 @@ from fairwitness.agency.services import (
     requests,
     status,
     triage,
+    vault,
     withdrawals,
 )  # fmt: skip
 from fairwitness.kit import clock, config, files, http
 from fairwitness.kit.errors import Refused
 from tests.harness.kill import Life, Line, Server
-from tests.harness.lives import Distant
+from tests.harness.lives import Distant, State
 from tests.unit.agency.agency_steps import PURPOSE, Agency
 from tests.unit.agency.world import START, Owner, SmallHub, clean_clip
 
@@ -53,18 +52,14 @@ class Prepared:
     """An agency's folder and its hub, prepared once and laid out anew for every play, always at the same places."""
 
     def __init__(self, folder: Path) -> None:
-        self.place, self.template = folder / "w", folder / "template"
+        self.place = folder / "w"
         self.before = config.current(Config)
-        self.name = connection.settings_dict["NAME"]
         self.moment = {"now": float(START)}
         self.server: Server | None = None
         clock.set_clock(lambda: self.moment["now"])
         self.data = self.place / "agency"
         files.private_dir(self.data)
-        # Django never closes a database in memory: other tests' connection would go on being used here, so it is put aside.
-        self.others, connection.connection = connection.connection, None
-        connection.settings_dict["NAME"] = str(self.data / "db.sqlite3")
-        call_command("migrate", verbosity=0, interactive=False)
+        self.state = State(self.place, folder / "template", self.data / "db.sqlite3")
         config.use(
             dataclasses.replace(
                 self.before,
@@ -75,18 +70,19 @@ class Prepared:
                 state="CA",
                 level="municipal",
                 vouched=("City council",),
+                blobs=self.state.blobs,
             )
         )
         self.work, intake._work = intake._work, _inline  # a child process a clip would cost half a second each
-        self.hub = SmallHub(self.place / "hub")
-        http.set_transport(self.hub)
-        self.clip = clean_clip(folder, seconds=0.6)
-        self.people = Agency(self.hub, self.clip, self.moment, self.data).begin()
-        self._story()
-        connection.close()
+        with self.state.story():
+            self.hub = SmallHub(self.place / "hub")
+            http.set_transport(self.hub)
+            self.clip = clean_clip(folder, seconds=0.6)
+            self.people = Agency(self.hub, self.clip, self.moment, self.data).begin()
+            self._story()
         self.hub.public.close()
         self.hub.sealed.close()
-        shutil.move(self.place, self.template)
+        self.state.keep()
 
     def close(self) -> None:
         if self.server is not None:
@@ -94,8 +90,7 @@ class Prepared:
         intake._work = self.work
         http.set_transport(None)
         clock.set_clock(None)
-        connection.close()
-        connection.settings_dict["NAME"], connection.connection = self.name, self.others
+        self.state.close()
         config.use(self.before)
 
     def _story(self) -> None:
@@ -120,8 +115,7 @@ class Prepared:
     def restore(self) -> None:
         if self.server is not None:
             self.server.close()
-        shutil.rmtree(self.place, ignore_errors=True)
-        shutil.copytree(self.template, self.place)
+        self.state.restore()
         self.server = Server(self._handle)
 
     def serve(self, *question: Any) -> Any:
@@ -256,6 +250,7 @@ class Prepared:
             assert not node.key_file("responses", response.id).exists(), "declined, and its key lies open"
         for response in Response.objects.filter(state="destroyed"):
             assert not [p for p in self.data.rglob("*") if response.id in p.name]
+            assert response.id not in set(vault.held())
         acked = set(self.line.ask("look")["acked"])
         assert acked <= set(Response.objects.values_list("id", flat=True)), "acknowledged, and not kept"
         for response in Response.objects.filter(pk__in=acked):
@@ -330,7 +325,8 @@ class Prepared:
             return
         match response.state:
             case "quarantined":
-                data = (self.data / "quarantine" / f"{response.id}.age").read_bytes()
+                with vault.open_quarantined(response.id) as stream:
+                    data = stream.read()
                 assert hashlib.sha256(data).hexdigest() == response.sealed
                 return
             case _:
@@ -341,7 +337,7 @@ class Prepared:
                     wrapped = files.read_secret(node.hold_file(response.id))
                     identity = hold.seal.open_bytes(wrapped, [node.hold_identity()]).decode()
                 for clip in response.clips.all():
-                    raw = (node.evidence_folder(response.id) / f"{clip.name}{evidence.SUFFIX}").open("rb")
+                    raw = vault.open_file(response.id, f"{clip.name}{evidence.SUFFIX}")
                     with evidence.SegmentReader(raw, [identity]) as stream:
                         assert hashlib.sha256(stream.read()).hexdigest() == clip.sha256
 

@@ -48,6 +48,6 @@ def test_an_agency_that_loses_a_response_is_flagged(settled):
     world, rid, _ = settled
     day = world.agency.act("day_of", rid)
     assert world.agency.act("findings", day) == []
-    world.agency.act("lose", rid)
+    world.lose(rid)
     found = world.agency.act("findings", day)
     assert any(rid in line for line in found), f"LOST IN SILENCE: {found}"

@@ -53,7 +53,7 @@ def _needles(world: World) -> dict[str, bytes]:
 def _haystacks(world: World) -> list[tuple[str, bytes]]:
     found = []
     for role in ("hub", "agency"):
-        for name, data in world.net.nodes[role].ask("raw").items():
+        for name, data in world.raw(role).items():
             found.append((f"{role}'s {name}", data))
     for number, m in enumerate(world.net.messages):
         words = f"message {number}: {m.method} {m.path}"

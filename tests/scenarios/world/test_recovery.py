@@ -87,7 +87,7 @@ def _mirror(world: World, folder: Path) -> None:
 def test_yesterdays_backup_cannot_fork_the_log(world):
     folder = world.stage.folder / "backup"
     shutil.rmtree(folder, ignore_errors=True)
-    world.hub.act("keep_backup", str(folder))
+    world.back_up("hub", folder)
     world.restart("hub")
     request = world.request()
     world.wait(190)
@@ -95,9 +95,7 @@ def test_yesterdays_backup_cannot_fork_the_log(world):
     shutil.rmtree(newest, ignore_errors=True)
     shutil.copytree(world.hub.folder, newest)
     # The operator puts yesterday's folder back.
-    world.hub.ask("close")
-    shutil.rmtree(world.hub.folder)
-    shutil.copytree(folder, world.hub.folder)
+    world.put_back("hub", folder)
     world.restart("hub")
     size = (world.hub.folder / "log/p/leaves").stat().st_size
     assert world.hub.act("step") == "behind"
