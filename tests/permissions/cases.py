@@ -132,7 +132,8 @@ def test_wrong_role_is_refused(endpoint):
 def test_enrolling_session_is_refused(endpoint):
     _, client = signed_in(next(iter(endpoint.access.roles)), stage="enrolling")
     answer = call(endpoint, client)
-    assert (answer.status_code, code_of(answer)) == (403, "auth.enrolling")
+    code = "auth.enrolling" if endpoint.method == "HEAD" else code_of(answer)  # an answer to HEAD has no body
+    assert (answer.status_code, code) == (403, "auth.enrolling")
 
 
 @of(FULL)
@@ -143,7 +144,7 @@ def test_frozen_person_is_refused(endpoint):
     assert call(endpoint, client).status_code == 401
 
 
-@of([e for e in FULL if e.method not in ("GET", "HEAD")])
+@of([e for e in FULL if e.method not in ("GET", "HEAD", "OPTIONS")])
 def test_another_sites_form_is_refused(endpoint):
     _, client = signed_in(next(iter(endpoint.access.roles)), csrf=True)
     assert call(endpoint, client).status_code == 403

@@ -6,19 +6,25 @@ rebound to this machine is refused by its Host; one that sends from another orig
 
 import base64
 import hmac
+from pathlib import Path
+import ipaddress
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from fairwitness_core.crypto.random import token_bytes
 
 from fairwitness.home.config import Config
-from fairwitness.kit import config, files
+from fairwitness.kit import config, files, middleware
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.errors import Refused
 
 _TOKEN = ("keys", "owner.token")
 _BEARER = "Bearer "
+_PLAIN = ("/healthz", "/readyz", "/metrics", "/static/")
 
 
 def owner_token() -> str:
@@ -27,8 +33,20 @@ def owner_token() -> str:
     if not path.exists():
         with files.FileLock(path.with_name(".owner.lock")):
             if not path.exists():
-                files.write_atomic(path, base64.urlsafe_b64encode(token_bytes(32)).rstrip(b"="))
+                files.write_atomic(path, _new_token())
     return files.read_secret(path).decode()
+
+
+def new_owner_token() -> Path:
+    """Put a new token in the place of the owner's, which is worth nothing from then on; returns the file. Raises OSError."""
+    path = config.current(Config).file(*_TOKEN)
+    with files.FileLock(path.with_name(".owner.lock")):
+        files.write_atomic(path, _new_token())
+    return path
+
+
+def _new_token() -> bytes:
+    return base64.urlsafe_b64encode(token_bytes(32)).rstrip(b"=")
 
 
 def check_origin(request: HttpRequest) -> None:
@@ -58,3 +76,31 @@ class Owner(gate.Session):
         if given.startswith(_BEARER) and hmac.compare_digest(given[len(_BEARER) :].encode(), owner_token().encode()):
             return True
         raise Refused(401, "auth.token", _("This is not the owner's token."), "keys/owner.token")
+
+
+HOW = gettext_noop("Give it a certificate with: fairwitness home lan DIR --address ADDRESS")
+
+
+def loopback(host: str) -> bool:
+    """Tell whether a server on `host` can be reached from this machine alone."""
+    return ipaddress.ip_address(host).is_loopback
+
+
+def safe(cfg: Config) -> bool:
+    """Tell whether a home of this configuration may show its owner's pages: over TLS, or on the loopback."""
+    return cfg.tls or loopback(cfg.host)
+
+
+class OverTls:
+    """Middleware: on a network, nothing of the owner's goes out in clear. Monitors' pages and static files stay reachable."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Serve over TLS and on the loopback; refuse with the remedy otherwise."""
+        cfg = config.current(Config)
+        if request.is_secure() or loopback(cfg.host) or request.path.startswith(_PLAIN):
+            return self._get_response(request)
+        told = Refused(403, "home.tls", _("This home shows nothing over a network without TLS."), _(HOW))
+        return middleware.refusal(request, told) or HttpResponse(status=403)

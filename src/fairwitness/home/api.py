@@ -12,6 +12,7 @@ from fairwitness_core.wire import dsse
 from fairwitness.home.access import Owner
 from fairwitness.home.api_pictures import router as picture_router
 from fairwitness.home.api_recorders import router as recorder_router
+from fairwitness.home.api_uploads import router as upload_router
 from fairwitness.home.models import Alarm, Answer, Camera, Channel, Recording, Source
 from fairwitness.home.services import (
     answers,
@@ -32,16 +33,17 @@ api = make_api("home")
 owner = Owner()
 api.add_router("/recorders", recorder_router)
 api.add_router("", picture_router)
+api.add_router("/uploads", upload_router)
 
 type Json = dict[str, Any]
 
 
 class CameraIn(StrictSchema):
-    """A camera; degrees, metres, seconds."""
+    """A camera; degrees, metres, seconds. Its place may be said later; until then no request concerns it."""
 
     name: str
-    lat: float
-    lon: float
+    lat: float | None = None
+    lon: float | None = None
     heading: float = 0.0
     fov: float = 360.0
     range_m: float = 30.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fairwitness.home.adapters import commands as recorders
+from fairwitness.home.lan import commands as lan
 from fairwitness.home.operate import OPERATIONS
 from fairwitness.kit import config, files, supervise
 from fairwitness.kit.config import ConfigError
@@ -36,6 +37,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     join.add_argument("--accept", action="store_true", help="pin it, having compared the fingerprints")
     join.add_argument("--successor", action="store_true", help="accept a log that continues the pinned one")
     join.add_argument("--invite", default="", help="the code that lets this home fetch tokens")
+    lan.register(actions, _add)
     _camera(actions)
     _source(actions)
     _add(actions, "scan", "look through the folders of recordings now", _scan)
@@ -88,6 +90,10 @@ def _camera(actions: Any) -> None:
     add.add_argument("--fov", type=float, default=360.0)
     add.add_argument("--range", type=float, default=30.0, dest="range_m")
     add.add_argument("--pre-roll", type=int, default=30)
+    place = _add(inner, "place", "say where a camera stands, such as one made in the browser", _camera_place)
+    place.add_argument("camera", type=int)
+    place.add_argument("--lat", type=float, required=True)
+    place.add_argument("--lon", type=float, required=True)
     _add(inner, "list", "all cameras, as JSON", _camera_list)
     _add(inner, "remove", "forget a camera", _camera_remove).add_argument("camera", type=int)
     recorders.register(inner, _add)
@@ -206,6 +212,13 @@ def _camera_add(options: argparse.Namespace) -> None:
         pre_roll=options.pre_roll,
     )
     _print({"camera": row.pk})
+
+
+def _camera_place(options: argparse.Namespace) -> None:
+    from fairwitness.home.services import cameras, matching  # noqa: PLC0415
+
+    cameras.edit(options.camera, lat=options.lat, lon=options.lon)
+    matching.rematch()
 
 
 def _camera_list(_options: argparse.Namespace) -> None:

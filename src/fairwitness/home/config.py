@@ -15,6 +15,8 @@ class Config(RoleConfig):
 
     `scan_seconds`: how often folders of recordings are looked through, on this machine only. `settle_seconds`: how long a
     file must have stood unchanged before it is read.
+
+    `clip_max_mib`: the largest file that a browser may bring in; `clips_quota_mib`: room for all of those together.
     """
 
     role: ClassVar[str] = "home"
@@ -25,6 +27,8 @@ class Config(RoleConfig):
     upload_cap_minutes: int = limit(360, low=0, high=360)
     scan_seconds: int = limit(60, low=1, high=86_400)
     settle_seconds: int = limit(30, low=0, high=3600)
+    clip_max_mib: int = limit(4096, low=1, high=1 << 20)
+    clips_quota_mib: int = limit(20_480, low=1, high=1 << 24)
     keep_days: int = limit(90, low=15, high=3650)
     mirror_url: str = ""
 

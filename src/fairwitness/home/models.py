@@ -91,11 +91,14 @@ class OptOut(_Row):
 
 
 class Camera(_Row):
-    """A camera: its place and view stay in this table. `pre_roll`: seconds offered before a request's window."""
+    """A camera: its place and view stay in this table. `pre_roll`: seconds offered before a request's window.
+
+    `lat`, `lon` None: the owner has not said where it stands, so no request can concern it.
+    """
 
     name = models.CharField(max_length=80, unique=True)
-    lat = models.FloatField()
-    lon = models.FloatField()
+    lat = models.FloatField(null=True)
+    lon = models.FloatField(null=True)
     heading = models.FloatField(default=0.0)
     fov = models.FloatField(default=360.0)
     range_m = models.FloatField(default=30.0)
@@ -118,9 +121,13 @@ class Mask(_Row):
 
 
 class Source(_Row):
-    """A folder of a camera's recordings. `offset`: seconds that the camera's clock is ahead of true time."""
+    """A folder of a camera's recordings. `offset`: seconds that the camera's clock is ahead of true time.
+
+    `kind`: `folder`, or `upload` for what the owner brings in with a browser (one for each camera).
+    """
 
     camera = models.ForeignKey(Camera, on_delete=models.CASCADE, related_name="sources")
+    kind = models.CharField(max_length=8, default="folder", choices=[("folder", "folder"), ("upload", "upload")])
     folder = models.TextField()
     zone = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null means: the owner has not said
     offset = models.IntegerField(default=0)
@@ -132,14 +139,16 @@ class Source(_Row):
 
 
 class Recorder(_Row):
-    """What fills a source's folder: a camera's stream (`rtsp`) or another recorder (`frigate`).
+    """What fills a source's folder: a camera's stream (`rtsp`) or another recorder (`frigate`, `onvif`, `plugin`).
 
     `address` never holds credentials; `secret` holds them, wrapped. `keep_bytes` 0 = no limit. `cursor`, `checked_at`: how far
     and when its chain was read. `problem` since `problem_at` (0: none).
     """
 
     source = models.OneToOneField(Source, on_delete=models.CASCADE, related_name="recorder")
-    kind = models.CharField(max_length=16, choices=[("rtsp", "rtsp"), ("frigate", "frigate")])
+    kind = models.CharField(
+        max_length=16, choices=[("rtsp", "rtsp"), ("frigate", "frigate"), ("onvif", "onvif"), ("plugin", "plugin")]
+    )
     address = models.TextField()
     secret = models.BinaryField()
     options = models.JSONField(default=dict)
@@ -174,6 +183,38 @@ class Recording(_Row):
 
         constraints = [models.UniqueConstraint(fields=["source", "path"], name="recording_once")]  # noqa: RUF012
         indexes = [models.Index(fields=["start", "end"])]  # noqa: RUF012
+
+
+class Upload(_Row):
+    """A file that the owner brings in with a browser. `state`: receiving, checking, kept, refused, duplicate.
+
+    `offset`: bytes that are on disk for good. `lease`: which transfer writes now, and when it last got on. `mark`: the browser's
+    own word by which it knows the file again. `problem`: why it was refused, or the id of the upload that it repeats.
+    """
+
+    id = models.CharField(max_length=32, primary_key=True)
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="uploads")
+    name = models.CharField(max_length=200)
+    mark = models.CharField(max_length=100, default="")
+    size = models.BigIntegerField()
+    offset = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=12, default="receiving")
+    problem = models.CharField(max_length=64, default="")
+    sha256 = models.CharField(max_length=64, default="", db_index=True)
+    lease = models.CharField(max_length=32, default="")
+    lease_at = models.FloatField(default=0.0)
+    created_at = models.BigIntegerField()
+    touched_at = models.BigIntegerField()
+    recording = models.OneToOneField(Recording, null=True, on_delete=models.SET_NULL, related_name="upload")
+
+
+class Pairing(_Row):
+    """A one-time code by which a browser on the owner's network becomes the owner's. Only its hash is kept."""
+
+    code_hash = models.BinaryField(unique=True)
+    created_at = models.BigIntegerField()
+    expires_at = models.BigIntegerField()
+    used_at = models.BigIntegerField(null=True)
 
 
 class Mark(_Row):

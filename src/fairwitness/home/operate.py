@@ -1,11 +1,13 @@
 """The home, as its owner's commands see it."""
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fairwitness.home.config import Config
 from fairwitness.kit import config, supervise
-from fairwitness.kit.operate import doctor
+from fairwitness.kit.operate import doctor, rotate
 from fairwitness.kit.operate.checks import Check, failed, ok, warn
 from fairwitness.kit.operate.metrics import Metric, Sample, one_hot
 from fairwitness.kit.operate.role import BackupPlan, Operations
@@ -17,9 +19,11 @@ MEANINGS = {
     "scan_seconds": "seconds between looks through the folders of recordings",
     "settle_seconds": "seconds that a file must stand unchanged before it is read",
     "keep_days": "days that ended requests and their choices are kept",
+    "clip_max_mib": "largest file in MiB that a browser may bring in",
+    "clips_quota_mib": "room in MiB for all files that browsers brought in",
     "mirror_url": "address of a mirror from which the feed is fetched in place of the hub; it is believed no more than the hub",
 }
-PLAN = BackupPlan(blank=(("home_pin", "invite"),))
+PLAN = BackupPlan(skip=("uploads/incoming/**",), blank=(("home_pin", "invite"),))
 METRICS = (
     Metric("fairwitness_feed_tick", "gauge", "newest tick that this home verified, the same for every home"),
     Metric("fairwitness_feed_state", "gauge", "1 for how current the feed is, 0 for the others", {"state": OUTCOMES}),
@@ -87,6 +91,29 @@ def _restored(folder: Path) -> Sequence[str]:
     return notes
 
 
+def _owner_token(_folder: Path, _options: argparse.Namespace) -> Mapping[str, Any]:
+    from fairwitness.home import access  # noqa: PLC0415 - needs the settings
+    from fairwitness.kit.accounts import services  # noqa: PLC0415
+    from fairwitness.kit.accounts.models import User  # noqa: PLC0415
+
+    place = access.new_owner_token()
+    ended = sum(services.revoke_all(user) for user in User.objects.all())
+    return {"token": str(place), "sessions_ended": ended}
+
+
+ROTATIONS = (
+    *rotate.COMMON,
+    rotate.Rotation(
+        what="owner-token",
+        text="make a new owner's token, and end every session and pairing",
+        consequences=(
+            "Whoever has the old token, a script or a browser that kept it, can do nothing here any more.",
+            "Every phone and browser has to be paired, or signed in, again.",
+        ),
+        act=_owner_token,
+        stopped=False,
+    ),
+)
 OPERATIONS = Operations(
     role="home",
     config=Config,
@@ -99,4 +126,5 @@ OPERATIONS = Operations(
     sample=_sample,
     ready=_ready,
     restored=_restored,
+    rotations=ROTATIONS,
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fairwitness.home import slots
 from fairwitness.home.config import Config
 from fairwitness.home.models import Answer, Recording, RefusedLine, Request
-from fairwitness.home.services import delivery, follower, join, matching, notifier, recorders, sharing, sources, tokens
+from fairwitness.home.services import delivery, follower, join, matching, notifier, recorders, sharing, sources, tokens, uploads
 from fairwitness.kit import config
 from fairwitness.kit.beat import Job
 from fairwitness.kit.journal import Event, error_code, log
@@ -13,6 +13,8 @@ from fairwitness.kit.journal import Event, error_code, log
 LOCAL_S = 5
 LATE_S = 60
 RETAIN_S = 300
+CHECK_S = 2  # an owner looks at the page and waits
+EXPIRE_S = 600
 
 
 def beat_jobs() -> list[Job]:
@@ -26,6 +28,8 @@ def beat_jobs() -> list[Job]:
         Job("scan", cfg.scan_seconds, _scan, at_start=True, lane="local"),
         Job("recorders", LOCAL_S, recorders.keep, at_start=True, lane="recorders"),
         Job("retention", RETAIN_S, recorders.retain, at_start=True, lane="local"),
+        Job("uploads", CHECK_S, uploads.check_due, at_start=True, lane="uploads"),
+        Job("uploads.expire", EXPIRE_S, uploads.expire, at_start=True, lane="uploads"),
         Job("notify", LOCAL_S, notifier.deliver, lane="notify"),
         Job("seal", LOCAL_S, delivery.seal_due, at_start=True, lane="seal"),
         Job("upload", LOCAL_S, delivery.upload_due, lane="upload"),

@@ -15,8 +15,8 @@ MAX_PRE_ROLL = 600
 
 def add(
     name: str,
-    lat: float,
-    lon: float,
+    lat: float | None = None,
+    lon: float | None = None,
     *,
     heading: float = 0.0,
     fov: float = 360.0,
@@ -25,7 +25,8 @@ def add(
 ) -> Camera:
     """Add a camera: place in degrees, heading clockwise from north, field of view in degrees, range in metres, pre-roll in s.
 
-    Raises Refused, and ProtocolError for a view that no camera has.
+    Without a place no request can concern it until `edit` gives one. Raises Refused, and ProtocolError for a view that no camera
+    has.
     """
     camera = Camera(name=name.strip(), lat=lat, lon=lon, heading=heading, fov=fov, range_m=range_m, pre_roll=pre_roll)
     return _save(camera)
@@ -66,12 +67,14 @@ def watcher() -> Watcher:
 
 
 def cells(camera: Camera) -> frozenset[str]:
-    """Return the resolution 9 cells that a camera stands in and looks into."""
-    return view_cells(view(camera))
+    """Return the resolution 9 cells that a camera stands in and looks into; none while its place is not known."""
+    return frozenset() if camera.lat is None else view_cells(view(camera))
 
 
 def view(camera: Camera) -> View:
-    """Return where a camera stands and looks; raises ProtocolError."""
+    """Return where a camera stands and looks; raises ProtocolError, and Refused where nobody said."""
+    if camera.lat is None or camera.lon is None:
+        raise invalid("camera.place", _("Say where the camera stands: its latitude and its longitude."))
     return View(camera.lat, camera.lon, camera.heading, camera.fov, camera.range_m)
 
 
@@ -80,7 +83,8 @@ def _save(camera: Camera) -> Camera:
         raise invalid("camera.name", _("Give the camera a name of at most 80 characters."))
     if not 0 <= camera.pre_roll <= MAX_PRE_ROLL:
         raise invalid("camera.pre_roll", _("The time before a request's window is 0 to 600 seconds."))
-    view(camera)
+    if camera.lat is not None or camera.lon is not None:
+        view(camera)
     try:
         with transaction.atomic():
             camera.save()

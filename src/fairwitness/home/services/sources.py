@@ -10,6 +10,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.home.adapters.base import Adapter, Look, SourceProblem
 from fairwitness.home.adapters.folder import FolderAdapter
+from fairwitness.home.adapters.upload import UploadAdapter
 from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, invalid, unknown
 from fairwitness.home.models import Recorder, Recording, Source
@@ -83,6 +84,8 @@ def get(source_id: int) -> Source:
 def remove(source_id: int) -> None:
     """Forget a folder and what is known of its recordings; the files stay."""
     source = get(source_id)
+    if source.kind == "upload":
+        raise conflict("source.upload", _("This folder holds what you brought in."), _("Delete those files one by one instead."))
     if Recorder.objects.filter(source=source).exists():
         raise conflict("source.recorder", _("A recorder fills this folder."), _("Remove the recorder instead."))
     source.delete()
@@ -138,6 +141,8 @@ def _scan(source: Source, now: int) -> ScanReport:
 def _adapter(source: Source, recorder: Recorder | None) -> Adapter:
     if recorder is not None:
         return recorders.adapter(recorder)
+    if source.kind == "upload":
+        return UploadAdapter(Path(source.folder))
     settle = config.current(Config).settle_seconds
     rules = CameraClock(zone=source.zone, offset=source.offset, container_trusted=source.container_trusted)
     return FolderAdapter(Path(source.folder), rules, settle)
