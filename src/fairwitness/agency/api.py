@@ -44,7 +44,7 @@ EVERYONE = gate.Session("officer", "supervisor", "technician", "admin")
 OWN_TOUCH = gate.Session("officer", "supervisor", "technician", per_object=True)
 
 _CHUNK = 1 << 18
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _TYPES = {"mp4": "video/mp4", "json": "application/json"}
 
 

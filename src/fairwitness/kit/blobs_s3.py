@@ -36,7 +36,7 @@ import obstore
 from obstore import exceptions as faults
 from obstore.store import S3Store
 
-from fairwitness.kit import config, files
+from fairwitness.kit import config, files, foreign
 from fairwitness.kit.blobs import (
     MAX_PARTS,
     BadName,
@@ -78,11 +78,14 @@ class _Index:
     @classmethod
     def parse(cls, data: bytes) -> "_Index":
         try:
-            value = json.loads(data)
-            pieces = tuple(_Piece(str(path), int(size)) for path, size in value["pieces"])
-            found = cls(int(value["size"]), bytes.fromhex(value["sha256"]), pieces)
+            value = foreign.json_value(data)
+            pieces = tuple(_Piece(path, size) for path, size in value["pieces"])
+            found = cls(value["size"], bytes.fromhex(value["sha256"]), pieces)
         except (ValueError, KeyError, TypeError) as error:
             raise BlobError("the bucket holds an index that this program did not write") from error
+        sizes = (found.size, *(piece.size for piece in pieces))
+        if not all(type(size) is int and size >= 0 for size in sizes) or not all(type(piece.path) is str for piece in pieces):
+            raise BlobError("the bucket holds an index that this program did not write")
         if value.get("v") != 1 or sum(piece.size for piece in pieces) != found.size:
             raise BlobError("the bucket holds an index of a newer version, or a damaged one")
         return found

@@ -17,6 +17,7 @@ from fairwitness_core.rules import area as areas
 from fairwitness_core.rules import offenses, wording
 from fairwitness_core.rules.area import AREA_MAX, AREA_MAX_SPARSE, AREA_MAX_WIDE, AREA_MIN, DWELLINGS_MIN
 from fairwitness_core.rules.violation import Flag, Verdict, Violation
+from fairwitness_core.wire.fields import is_cell
 
 HOUR = 3600
 DAY = 86_400
@@ -233,7 +234,7 @@ def _window(request: RequestLike) -> Iterable[Violation]:
 def _shape(request: RequestLike) -> Iterable[Violation]:
     cells = request.area
     for cell in cells:
-        if not h3.is_valid_cell(cell) or h3.get_resolution(cell) != areas.RESOLUTION:
+        if not is_cell(cell) or h3.get_resolution(cell) != areas.RESOLUTION:
             yield Violation("area.cell", CAP_RULES["area.cell"], "use uncompacted cells of resolution 9", cell)
             return
     if list(cells) != sorted(set(cells)):

@@ -5,12 +5,15 @@ import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import h3
 
 from fairwitness_core.wire import canonical
 from fairwitness_core.wire.errors import ProtocolError
+
+# Looked at before h3 is: that library raises OverflowError for more digits than an index has.
+_CELL = re.compile(r"[1-9a-f][0-9a-f]{14}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +108,16 @@ def one_of(*choices: str) -> Kind:
     return Kind(decode, _same)
 
 
+def is_cell(value: object) -> TypeGuard[str]:
+    """Tell whether something is an H3 cell as text in its one spelling: 15 lower-case hex digits (16 would not fit an index)."""
+    return isinstance(value, str) and _CELL.fullmatch(value) is not None and bool(h3.is_valid_cell(value))
+
+
 def cell(low: int = 0, high: int = 15) -> Kind:
     """An H3 cell index as text, of a resolution from `low` to `high`."""
 
     def decode(value: Any, where: str) -> str:
-        if not isinstance(value, str) or not h3.is_valid_cell(value) or value != h3.int_to_str(h3.str_to_int(value)):
+        if not is_cell(value):
             raise _fail(where, "an H3 cell", value)
         if not low <= h3.get_resolution(value) <= high:
             raise _fail(where, f"an H3 cell of resolution {low} to {high}", value)

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +18,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.errors import Detail, RefusedWhole
 from fairwitness.agency.services import node
-from fairwitness.kit import clock, files
+from fairwitness.kit import clock, files, foreign
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.http import Http, Response, TooLarge, Unreachable
 from fairwitness.kit.journal import Event, log
@@ -209,7 +208,7 @@ def _read(answer: Response) -> dict[str, Any]:
     if answer.status != 200:
         raise _refusal(answer)
     try:
-        value = json.loads(answer.body)
+        value = foreign.json_value(answer.body)
     except ValueError as error:
         raise HubUnreachable("its answer is no JSON") from error
     if not isinstance(value, dict):
@@ -221,7 +220,7 @@ def _refusal(answer: Response) -> Refused:
     if answer.status >= 500:
         return HubUnreachable(f"status {answer.status}")
     try:
-        error = json.loads(answer.body)["error"]
+        error = foreign.json_value(answer.body)["error"]
         details = [
             Detail(str(item.get("rule") or item.get("code")), str(item["message"]), str(item.get("hint", "")))
             for item in error.get("details", [])

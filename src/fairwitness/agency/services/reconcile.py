@@ -4,6 +4,7 @@ protocol.md 5.4: the hub's daily root binds one leaf for every response it promi
 their list; what one has and the other has not is named. `judge` needs nothing but the files (P17, T19).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from fairwitness.kit import files
 from fairwitness.kit.errors import Refused
 
 _SEARCH_DAYS = 3
+_HASH = re.compile(r"[0-9a-f]{64}")
 NAMES = ("agency.json", "hub.json", "leaves", "epoch.entry.json", "epoch.tlog-proof", "join.json")
 
 
@@ -60,8 +62,9 @@ def own_list(day: str) -> bytes:
 def day_report(day: str, promises: Iterable[bytes] = ()) -> Report:
     """Gather a day's files and judge them; `day` is yyyymmdd, UTC. Raises Refused while the hub has not closed the day."""
     listed = hubcalls.list_of(hubcalls.call("inbox_accounting", {"day": day}), "responses")
+    _rows({"responses": listed})
     waiting = [
-        row["response_id"]
+        hubcalls.text_of(row, "response_id")
         for row in hubcalls.list_of(hubcalls.call("inbox_list", {}), "responses")
         if isinstance(row, dict) and row.get("inbox_day") == day
     ]
@@ -106,7 +109,8 @@ def judge(found: dict[str, bytes], promises: Iterable[bytes] = ()) -> tuple[Find
     entry = found["epoch.entry.json"]
     epoch = InboxEpoch.parse(dsse.Envelope.parse(entry).verify(dsse.ENTRY, PublicKey(join.hub_key)))
     logged = TlogProof.parse(found["epoch.tlog-proof"]).verify(Policy.parse(join.policy.encode()), entry)
-    if logged.checkpoint.checkpoint.origin != VerifierKey.parse(join.public_log).name or epoch.day != own["day"]:
+    ours, theirs, waiting = _rows(own), _rows(hub), _waiting(hub)
+    if logged.checkpoint.checkpoint.origin != VerifierKey.parse(join.public_log).name or epoch.day != own.get("day"):
         raise ProtocolError("reconcile.epoch", "the entry is of another log or another day")
     # 2.
     data = found["leaves"]
@@ -115,8 +119,6 @@ def judge(found: dict[str, bytes], promises: Iterable[bytes] = ()) -> tuple[Find
         findings.append(Finding("root", "The hub's published leaves are not those of its logged root."))
     known = set(leaves)
     # 3.
-    ours = {row["response_id"]: row for row in own["responses"]}
-    theirs = {row["response_id"]: row for row in hub["responses"]}
     for side, rows in (("agency", ours), ("hub", theirs)):
         findings += [
             Finding(f"{side}_unlisted", f"The {side} lists a response that is not in the day's root.", rid)
@@ -124,12 +126,32 @@ def judge(found: dict[str, bytes], promises: Iterable[bytes] = ()) -> tuple[Find
             if inbox_leaf(rid, row["sealed"], row["tick"]) not in known
         ]
     # 4.
-    waiting = set(hub["waiting"])
     findings += _differences(ours, theirs, waiting)
     # 5.
     for promise in promises:
         findings += _promise(promise, join, known, ours, waiting)
     return tuple(findings)
+
+
+def _rows(listed: Any) -> dict[str, dict[str, Any]]:
+    """Return a list's responses by id; whoever wrote it may have written anything. Raises ProtocolError."""
+    rows = listed.get("responses") if isinstance(listed, dict) else None
+    if not isinstance(rows, list):
+        raise ProtocolError("reconcile.list", "a list of responses was expected")
+    for row in rows:
+        plain = isinstance(row, dict) and all(isinstance(row.get(name), str) for name in ("response_id", "sealed"))
+        if not plain or not all(_HASH.fullmatch(row[name]) for name in ("response_id", "sealed")):
+            raise ProtocolError("reconcile.list", "a response is listed by two hashes")
+        if type(row.get("tick")) is not int or not 0 <= row["tick"] < 1 << 53:
+            raise ProtocolError("reconcile.list", "a response is listed with its tick")
+    return {row["response_id"]: row for row in rows}
+
+
+def _waiting(listed: dict[str, Any]) -> set[str]:
+    found = listed.get("waiting")
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ProtocolError("reconcile.list", "what waits is a list of ids")
+    return set(found)
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any], waiting: set[str]) -> list[Finding]:

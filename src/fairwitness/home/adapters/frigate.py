@@ -25,9 +25,9 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness.home.adapters.base import Known, Look, SourceProblem, Span
 from fairwitness.home.adapters.chain import Chain, file_sha256
 from fairwitness.home.adapters.rtsp import look_at_chain
-from fairwitness.kit import files
+from fairwitness.kit import files, foreign
 from fairwitness.kit.http import Answer, SocketTransport, Transport, Unreachable
-from fairwitness.kit.video.worker import probe_each
+from fairwitness.kit.video.worker import pictures_each, probe_each
 
 INTERNAL_PORT: Final = 5000
 PORT: Final = 8971
@@ -35,6 +35,7 @@ MAX_SEGMENT: Final = 512 << 20
 MAX_ANSWER: Final = 16 << 20
 SETTLE_S: Final = 30  # a segment that ended so lately may not be written yet
 _JOINS_MS: Final = 500
+_LAST: Final = 2**33  # a second of the year 2242: no recording is later, and calendars here end before 2**40
 _CAMERA = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VERSION = re.compile(r"\d{1,3}\.\d{1,3}[0-9A-Za-z.+-]{0,40}")
 _COOKIE = re.compile(r"(?:^|[,;]\s*)frigate_token=([A-Za-z0-9._-]{16,4096})")
@@ -215,8 +216,8 @@ class Client:
 
     def _json(self, path: str, kind: type = dict) -> Any:
         try:
-            found = json.loads(b"".join(self._get(path, limit=MAX_ANSWER)))
-        except (ValueError, RecursionError) as error:
+            found = foreign.json_value(b"".join(self._get(path, limit=MAX_ANSWER)))
+        except ValueError as error:
             raise SourceProblem("answer") from error
         if not isinstance(found, kind):
             raise SourceProblem("answer")
@@ -281,7 +282,7 @@ def _bounded(answer: Answer, limit: int) -> Iterator[bytes]:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**40:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
         raise SourceProblem("answer")
     return float(value)
 
@@ -292,9 +293,9 @@ def _moment(value: object) -> float:
         return _number(value)
     try:
         at = datetime.fromisoformat(value)
-    except ValueError as error:
+        return _number((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as error:
         raise SourceProblem("answer") from error
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _mark(row: dict[str, Any], kind: str, labels: object) -> Mark:
@@ -360,6 +361,7 @@ class FrigateAdapter:
         joins = last is None or abs(start - last.end) <= _JOINS_MS
         target = self.folder / place
         sha256, size = file_sha256(spare), spare.stat().st_size
+        ((_path, pictures),) = pictures_each([spare])
         # The link first: a file without one would never be looked at again, a link without its file is fetched anew.
         self.chain.append(
             sha256=sha256,
@@ -369,6 +371,7 @@ class FrigateAdapter:
             path=place,
             codec=codec or "unknown",
             after="" if joins else "source",
+            pictures="" if pictures is None else pictures.root,
             derived=derived,
         )
         spare.chmod(files.PRIVATE_FILE)

@@ -1,7 +1,6 @@
 """What happens to an answer after consent: receipts, status, withdrawal, stepping forward, and opening a commitment later."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, unknown
 from fairwitness.home.models import Answer, AnswerClip, InboxRoot
 from fairwitness.home.services import answers, follower, join, requests, tokens
-from fairwitness.kit import clock, config, http, secrets_store
+from fairwitness.kit import clock, config, foreign, http, secrets_store
 from fairwitness.kit.journal import Event, log
 
 ORIG_PREFIX = b"fairwitness/orig"
@@ -185,8 +184,8 @@ def _fetch_status(answer: Answer, now: int) -> None:
 
 def _envelopes(body: bytes) -> list[bytes]:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = foreign.json_value(body)
+    except ValueError as error:
         raise ProtocolError("status.shape", "the status answer is not JSON") from error
     found = value.get("envelopes") if isinstance(value, dict) else None
     if not isinstance(found, list) or len(found) > 64:

@@ -20,7 +20,7 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness.home import slots
 from fairwitness.home.models import Pin, Token
 from fairwitness.home.services import follower, join
-from fairwitness.kit import clock, http, secrets_store
+from fairwitness.kit import clock, foreign, http, secrets_store
 from fairwitness.kit.journal import Event, log
 
 MARGIN_S = 86_400  # a token must outlive the longest upload delay and the hub's day for resuming
@@ -138,7 +138,7 @@ def _ask(row: Pin, epoch: int, waiting: list[Token], now: int) -> Fetched:
 
 def _evaluated(body: bytes, count: int) -> list[bytes]:
     try:
-        found = json.loads(body)["evaluated"]
+        found = foreign.json_value(body)["evaluated"]
         answers = [base64.b64decode(item, validate=True) for item in found]
     except (ValueError, KeyError, TypeError) as error:
         raise ProtocolError("token.response", "the issuer's answer cannot be read") from error
@@ -160,7 +160,7 @@ def _refused(answer: http.Response, waiting: list[Token], now: int) -> str:
 def error_code(answer: http.Response) -> str:
     """Return the code in a hub's error body, or `http`."""
     try:
-        code = json.loads(answer.body)["error"]["code"]
+        code = foreign.json_value(answer.body)["error"]["code"]
     except (ValueError, KeyError, TypeError):
         return "http"
     return code[:64] if isinstance(code, str) else "http"

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import h3
 from fairwitness_core.rules.caps import Assembly
+from fairwitness_core.wire.fields import is_cell
 
 from fairwitness.hub.errors import HubState
 from fairwitness.hub.services import identity
@@ -33,7 +34,7 @@ def _census(path: Path, _changed: int) -> dict[str, int]:
         for number, row in enumerate(csv.reader(stream), 1):
             if number == 1 and row == ["cell", "dwellings"]:
                 continue
-            if len(row) != 2 or not h3.is_valid_cell(row[0]) or h3.get_resolution(row[0]) != 9 or not row[1].isdigit():
+            if len(row) != 2 or not is_cell(row[0]) or h3.get_resolution(row[0]) != 9 or not row[1].isdigit():
                 raise HubState(f"{path}, line {number}: expected an H3 cell of resolution 9 and a number")
             counts[row[0]] = counts.get(row[0], 0) + int(row[1])
     return counts

@@ -16,12 +16,14 @@ from typing import Any, BinaryIO
 
 from fairwitness_core.crypto import seal
 
-from fairwitness.kit import files
+from fairwitness.kit import files, foreign
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
 _MAX_MANIFEST = 1 << 28
 _MAX_PATH = 4096
+UNREADABLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
+"""What tarfile raises for bytes that are no tar: its own errors, and others for numbers and names that cannot be."""
 
 
 class BackupError(Exception):
@@ -123,7 +125,7 @@ class Archive:
                     if size != member.size:
                         raise BackupError(f"{path}: {member.name} is cut off")
                     seen[member.name] = Entry(member.name, size, digest.hexdigest())
-        except (tarfile.TarError, EOFError) as error:
+        except UNREADABLE as error:
             raise BackupError(f"{path} is no backup, or is damaged: {error}") from error
         # 2.
         if manifest is None:
@@ -172,12 +174,12 @@ def _check_member(member: tarfile.TarInfo, seen: Mapping[str, Entry]) -> None:
 
 def _read_manifest(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Entry]]:
     try:
-        value = json.loads(data)
+        value = foreign.json_value(data)
         if not isinstance(value, dict) or value.get("type") != "backup":
             raise BackupError(f"{path} is no backup of this program")
         if value.get("v") != 1:
             raise BackupError(f"{path} was made by a newer version; restore it with that version")
-        listed = {item["path"]: Entry(item["path"], item["size"], item["sha256"]) for item in value.pop("files")}
+        listed = {str(item["path"]): Entry(item["path"], item["size"], item["sha256"]) for item in value.pop("files")}
     except (ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{path}: the manifest cannot be read: {type(error).__name__}") from error
     return value, listed

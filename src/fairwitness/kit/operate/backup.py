@@ -22,8 +22,8 @@ from typing import Any
 from fairwitness_core.crypto import seal
 from fairwitness_core.wire.errors import ProtocolError
 
-from fairwitness.kit import clock, config, files
-from fairwitness.kit.operate.archive import Archive, BackupError, Writer, check_name
+from fairwitness.kit import clock, config, files, foreign
+from fairwitness.kit.operate.archive import UNREADABLE, Archive, BackupError, Writer, check_name
 from fairwitness.kit.operate.role import BackupPlan, Operations
 
 RECOVERY = "keys/recovery.recipient"
@@ -109,7 +109,7 @@ def restore(
     try:
         for entry, source in found.members():
             _put(work, entry.path, source)
-        withheld = json.loads(secrets.pop(_WITHHELD, b"{}"))
+        withheld = _read_withheld(secrets.pop(_WITHHELD, b"{}"), role.plan)
         for path, data in secrets.items():
             _put(work, path, io.BytesIO(data))
         _put_back(work, withheld)
@@ -321,7 +321,7 @@ def _open_keys(path: Path, identity: str) -> dict[str, bytes]:
                 found[check_name(member.name)] = source.read()
     except ProtocolError as error:
         raise BackupError(f"{path} does not open with this identity") from error
-    except tarfile.TarError as error:
+    except UNREADABLE as error:
         raise BackupError(f"{path} holds no keys") from error
     return found
 
@@ -338,6 +338,20 @@ def _put(work: Path, name: str, source: Any) -> None:
         shutil.copyfileobj(source, stream, 1 << 20)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _read_withheld(data: bytes, plan: BackupPlan) -> dict[str, Any]:
+    """Read what the sealed keys say stood in config.toml and in rows; anyone who knows the recipient can seal such a file."""
+    known = {config.FILE_NAME, *(f"{table}.{column}" for table, column in plan.blank)}
+    try:
+        value = foreign.json_value(data)
+    except ValueError as error:
+        raise BackupError("the sealed keys hold a list that cannot be read") from error
+    if not isinstance(value, dict) or not set(value) <= known:
+        raise BackupError("the sealed keys hold more than this role keeps there")
+    if not all(isinstance(rows, str if name == config.FILE_NAME else dict) for name, rows in value.items()):
+        raise BackupError("the sealed keys hold a list that cannot be read")
+    return value
 
 
 def _put_back(work: Path, withheld: dict[str, Any]) -> None:

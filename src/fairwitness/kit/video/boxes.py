@@ -278,10 +278,12 @@ _LEAVES: Final[dict[str, Callable[[_Walk, bytes], str]]] = {
 
 def _media(walk: _Walk, begin: int, end: int) -> None:
     at = begin
-    for run in walk.runs:
+    runs, walk.runs = walk.runs, []
+    for run in runs:
         if run.begin != at:
+            # Not read any further: runs that overlap would have the same bytes read again for each of them.
             walk.say("mdat", at, "bytes that belong to no sample")
-        at = run.begin
+            return
         for size in run.sizes:
             if at < begin or at + size > end:
                 walk.say("mdat", at, "a sample outside its fragment")
@@ -292,7 +294,6 @@ def _media(walk: _Walk, begin: int, end: int) -> None:
             walk.stream.seek(at)
             _sample(walk, walk.handlers.get(run.track, ""), walk.stream.read(size), at)
             at += size
-    walk.runs = []
     if at != end:
         walk.say("mdat", at, "bytes that belong to no sample")
 

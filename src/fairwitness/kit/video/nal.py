@@ -54,7 +54,8 @@ class ParameterSets:
     def record(self) -> bytes:
         """Return a fresh AVCDecoderConfigurationRecord with 4-byte lengths; nothing of the source's record survives in it."""
         first = self.sps[0]
-        if len(first) < 4 or len(self.sps) > 31 or len(self.pps) > 255:
+        too_long = any(len(unit) > 0xFFFF for unit in (*self.sps, *self.pps))
+        if len(first) < 4 or len(self.sps) > 31 or len(self.pps) > 255 or too_long:
             raise ProtocolError("clip.parameter_sets", "the stream's parameter sets are malformed")
         out = bytearray((1, first[1], first[2], first[3], 0xFF, 0xE0 | len(self.sps)))
         for unit in self.sps:
@@ -85,7 +86,8 @@ def parameter_sets(extradata: bytes | None, first_sample: bytes = b"") -> Parame
             kind = unit[0] & 31
             if kind in (SPS, PPS):
                 into = sps if kind == SPS else pps
-                if bytes(unit) not in into:
+                # No stream has more (H.264, 7.4.2.1.1 and 7.4.2.2); a hostile one would make this list slow to search.
+                if len(into) < 256 and bytes(unit) not in into:
                     into.append(bytes(unit))
     return ParameterSets(tuple(sps), tuple(pps), width) if sps and pps else None
 
