@@ -9,7 +9,6 @@ itself said that nothing of the first attempt is left.
 import errno
 import hashlib
 import io
-import json
 import os
 import shutil
 import struct
@@ -44,7 +43,7 @@ from fairwitness_core.wire.frames import FrameSource
 from fairwitness.home.errors import conflict
 from fairwitness.home.models import Answer, AnswerClip
 from fairwitness.home.services import answers, follower, join, masks, matching, requests, sharing, tokens
-from fairwitness.kit import clock, config, files, http, secrets_store
+from fairwitness.kit import clock, config, files, foreign, http, secrets_store
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log, size_class
 from fairwitness.kit.video.clip import Cut
@@ -435,7 +434,7 @@ def _call(method: str, url: str, body: bytes) -> http.Response:
 def _checked(reply: http.Response) -> dict[str, object]:
     if reply.status == 200:
         try:
-            value = json.loads(reply.body)
+            value = foreign.json_value(reply.body)
         except ValueError as error:
             raise _Wait("answer") from error
         if isinstance(value, dict):
