@@ -112,7 +112,7 @@ def _plain(name: str, seconds: int) -> int:
     target = _table(os.environ.get("FAIRWITNESS_ROLE", ""))[name]
     seeds = [*target.seeds(), *kept(name)]  # type: ignore[attr-defined]
     seed = int.from_bytes(os.urandom(8))
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - draws test inputs
     until, count = time.monotonic() + seconds, 0
     while time.monotonic() < until:
         data = mutate(rng, seeds, target.shape, target.limit)  # type: ignore[attr-defined]
@@ -140,7 +140,7 @@ def _atheris(name: str, folder: Path, seconds: int) -> int:
         (found / hashlib.sha256(data).hexdigest()[:20]).write_bytes(data)
 
     def mutator(data: bytes, most: int, seed: int) -> bytes:
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # noqa: S311 - draws test inputs
         if rng.randrange(3) == 0:
             return bytes(atheris.Mutate(data, most))
         return mutate(rng, [data, *seeds], target.shape, most)  # type: ignore[attr-defined]
