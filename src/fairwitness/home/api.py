@@ -104,12 +104,13 @@ class MinuteIn(StrictSchema):
 
 
 class ClipIn(StrictSchema):
-    """A stretch of a recording, seconds from its start."""
+    """A stretch of a recording, seconds from its start; `through`: the last of several that follow each other."""
 
     recording: int
     start: float
     end: float | None = None
     mute: bool = True
+    through: int | None = None
 
 
 class AnswerIn(StrictSchema):
@@ -183,6 +184,7 @@ def _answer(row: Answer) -> Json:
         {
             "id": clip.pk,
             "recording": clip.recording_id,
+            "more": [piece.recording_id for piece in clip.pieces.all()],
             "cut_start": clip.cut_start,
             "cut_end": clip.cut_end,
             "mute": clip.mute,
@@ -413,7 +415,7 @@ def answer_list(request: HttpRequest) -> list[Json]:
 def answer_change(request: HttpRequest, answer_id: int, body: AnswerIn) -> Json:
     """Change a draft."""
     if body.clips is not None:
-        answers.set_clips(answer_id, [answers.ClipChoice(c.recording, c.start, c.end, c.mute) for c in body.clips])
+        answers.set_clips(answer_id, [answers.ClipChoice(c.recording, c.start, c.end, c.mute, c.through) for c in body.clips])
     if body.mode is not None:
         answers.set_mode(answer_id, body.mode, name=body.name, contact=body.contact)
     if body.statement is not None:

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -318,9 +318,8 @@ def _answer(options: argparse.Namespace) -> None:
     if options.no_clips:
         answers.set_clips(answer.pk, [])
     elif options.sound:
-        chosen = [clip for clip in answer.clips.all() if clip.recording_id is not None]
-        kept = [answers.ClipChoice(clip.recording_id or 0, clip.cut_start, clip.cut_end, mute=False) for clip in chosen]
-        answers.set_clips(answer.pk, kept)
+        chosen = [choice for clip in answer.clips.all() if (choice := answers.choice_of(clip)) is not None]
+        answers.set_clips(answer.pk, [replace(choice, mute=False) for choice in chosen])
     if options.statement is not None:
         answers.set_statement(answer.pk, options.statement)
     if options.name:

@@ -367,7 +367,11 @@ class Answer(_Row):
 
 
 class AnswerClip(_Row):
-    """A chosen stretch of a recording. `salt` and `original_sha256` open the commitment that was sent, later.
+    """A chosen stretch of a recording, and of those behind it (`pieces`), that follow each other without a gap.
+
+    `salt` and the originals' hashes open the commitment that was sent, later. `chain_salt` and `chain` do so for the state of the
+    camera's chain at sealing: its folder `place`, numbers `first` (of the first segment used) to `head`, `since` (the first's
+    begin, ms UTC), and the records `before` the first and of the `head`; empty where there is none.
 
     `masks`: the camera's covered areas when it was chosen; those at sealing are covered as well. `covered`: how many were.
     """
@@ -396,9 +400,29 @@ class AnswerClip(_Row):
     seconds = models.FloatField(default=0.0)
     tracks = models.JSONField(default=list)
     transcoded = models.BooleanField(default=False)
+    chain_salt = models.BinaryField(null=True)
+    chain = models.JSONField(default=dict)
 
     class Meta:
         """In the order that the owner chose."""
+
+        ordering = ["position"]  # noqa: RUF012
+
+
+class AnswerPiece(_Row):
+    """A further recording of a clip: it goes on `offset` seconds after the start of the clip's first one."""
+
+    clip = models.ForeignKey(AnswerClip, on_delete=models.CASCADE, related_name="pieces")
+    position = models.IntegerField()
+    recording = models.ForeignKey(Recording, null=True, on_delete=models.SET_NULL)
+    source_path = models.TextField()
+    identity = models.JSONField()
+    offset = models.FloatField()
+    original = models.TextField(default="")
+    original_sha256 = models.CharField(max_length=64, default="")
+
+    class Meta:
+        """In order of time."""
 
         ordering = ["position"]  # noqa: RUF012
 

@@ -121,7 +121,9 @@ class Clip(Part):
     """One clip as it was sent. `start`, `end`: Unix seconds UTC of what it shows, rounded outward.
 
     `sha256`, `bytes`: of the clip itself. `time_source`: how its owner's home knew the time. `orig_commit`:
-    SHA-256("fairwitness/orig" || salt || SHA-256 of the untouched original), which the owner can open later.
+    SHA-256("fairwitness/orig" || salt || SHA-256 of the untouched original), which the owner can open later; of several originals
+    that were joined, in place of one's SHA-256 that of all of theirs, one behind the other. `chain_commit`: SHA-256(
+    "fairwitness/chain" || salt || newest record of the camera's chain of recordings), where it has one (docs/spec/recording.md).
     """
 
     name: str = wire(f.text(11, min_bytes=11, pattern=r"clip-[0-9]{2}\.mp4"))
@@ -134,6 +136,7 @@ class Clip(Part):
     muted: bool = wire(f.boolean())
     transcoded: bool = wire(f.boolean())
     orig_commit: str = wire(f.HASH)
+    chain_commit: str = wire(f.HASH, optional=True, default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

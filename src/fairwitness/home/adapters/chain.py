@@ -1,10 +1,11 @@
 """A camera's finished segments, each chained to the one before it by its hash.
 
-A link's record is SHA-256(record before || SHA-256 of the file || start || end), start and end in milliseconds since 1970 UTC as
-64-bit big-endian numbers. The first link's "record before" is SHA-256("fairwitness/segments" || the chain's own 16 random
-bytes), so no two cameras share a chain. Links stand as JSON lines in one file a UTC day, appended and synced one by one; they
-stay when retention deletes a segment, so what a deleted segment was remains provable. Who can write this folder can write a
-whole new chain: it shows that nothing was changed since somebody else saw a record of it, no more.
+A link's record is SHA-256(record before || SHA-256 of the file || root of its pictures || start || end), start and end in
+milliseconds since 1970 UTC as 64-bit big-endian numbers; the root is left out where there is none (docs/spec/recording.md): not
+H.264, or a link of an earlier version. The first link's "record before" is SHA-256("fairwitness/segments" || the chain's own
+16 random bytes), so no two cameras share a chain. Links stand as JSON lines in one file a UTC day, appended and synced one by
+one; they stay when retention deletes a segment, so what a deleted segment was remains provable. Who can write this folder can
+write a whole new chain: it shows that nothing was changed since somebody else saw a record of it, no more.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from fairwitness_core.crypto.random import token_bytes
+from fairwitness_core.model.recording import link_record
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.kit import files
@@ -38,6 +40,7 @@ class Link:
 
     `camera_ahead_ms`: how far the camera's own clock was ahead of this machine's (None: it did not say); `drift_ppm`: how much
     faster it ran, in millionths (None: not watched for long enough). `derived`: cut by a recorder, not its original file.
+    `pictures`: hex root of its pictures' digests, "" = none; it then stands in no line, as in those of earlier versions.
     """
 
     number: int
@@ -52,6 +55,7 @@ class Link:
     camera_ahead_ms: int | None = None
     drift_ppm: int | None = None
     derived: bool = False
+    pictures: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no recorder writes."""
@@ -61,17 +65,25 @@ class Link:
         for value in (self.camera_ahead_ms, self.drift_ppm):
             if value is not None and (type(value) is not int or abs(value) >= _MAX_MS):
                 raise ProtocolError("chain.number", "a clock's error is a whole number")
-        texts = (self.sha256, self.record, self.path, self.codec, self.after)
+        texts = (self.sha256, self.record, self.path, self.codec, self.after, self.pictures)
         if any(type(t) is not str for t in texts) or type(self.derived) is not bool:
             raise ProtocolError("chain.type", "a link's hashes and names are text")
-        if not (_HASH.fullmatch(self.sha256) and _HASH.fullmatch(self.record)) or self.after not in REASONS:
+        hashes = (self.sha256, self.record, self.pictures or self.sha256)
+        if not all(_HASH.fullmatch(text) for text in hashes) or self.after not in REASONS:
             raise ProtocolError("chain.value", "a hash or a reason that no recorder writes")
         if not _NAME.fullmatch(self.path) or ".." in self.path or self.path.startswith("/") or not _NAME.fullmatch(self.codec):
             raise ProtocolError("chain.path", "a segment lies inside its camera's folder")
 
     def encode(self) -> bytes:
         """Return the line, with its end."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode() + b"\n"
+        values = asdict(self)
+        if not self.pictures:
+            del values["pictures"]
+        return json.dumps(values, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+
+    def follows(self, before: bytes) -> bool:
+        """Tell whether this link's record is the one behind the record `before`."""
+        return record_of(before, bytes.fromhex(self.sha256), self.start, self.end, self.pictures).hex() == self.record
 
     @classmethod
     def parse(cls, line: bytes) -> Self:
@@ -82,7 +94,7 @@ class Link:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ProtocolError("chain.line", "a link is one JSON object") from error
-        if not isinstance(found, dict) or set(found) != {field.name for field in fields(cls)}:
+        if not isinstance(found, dict) or set(found) | {"pictures"} != {field.name for field in fields(cls)}:
             raise ProtocolError("chain.fields", "a link has exactly its fields")
         link = cls(**found)
         if link.encode() != line + b"\n":
@@ -99,9 +111,9 @@ class Hole:
     reason: str
 
 
-def record_of(before: bytes, sha256: bytes, start: int, end: int) -> bytes:
+def record_of(before: bytes, sha256: bytes, start: int, end: int, pictures: str = "") -> bytes:
     """Return a link's 32-byte record."""
-    return hashlib.sha256(before + sha256 + start.to_bytes(8, "big") + end.to_bytes(8, "big")).digest()
+    return link_record(before, sha256, bytes.fromhex(pictures), start, end)
 
 
 def genesis(chain_id: bytes) -> bytes:
@@ -148,13 +160,25 @@ class Chain:
             if whole != len(data):
                 files.write_atomic(day, data[:whole])
 
-    def append(self, *, sha256: str, start: int, end: int, size: int, path: str, codec: str, after: str, **more: Any) -> Link:
+    def append(
+        self,
+        *,
+        sha256: str,
+        start: int,
+        end: int,
+        size: int,
+        path: str,
+        codec: str,
+        after: str,
+        pictures: str = "",
+        **more: Any,
+    ) -> Link:
         """Chain one finished segment behind the last; on disk when this returns. Raises ProtocolError, DiskFull, OSError."""
         before = self.last()
         head = genesis(self.identity()) if before is None else bytes.fromhex(before.record)
-        record = record_of(head, bytes.fromhex(sha256), start, end).hex()
+        record = record_of(head, bytes.fromhex(sha256), start, end, pictures).hex()
         number = 0 if before is None else before.number + 1
-        link = Link(number, start, end, size, sha256, record, path, codec, after, **more)
+        link = Link(number, start, end, size, sha256, record, path, codec, after, pictures=pictures, **more)
         # A clock that was set back must not put a link before its predecessor: the order of the files is the order of the chain.
         day = f"{datetime.fromtimestamp(start / 1000, UTC):%Y-%m-%d}.jsonl"
         newest = self.days()[-1:]
@@ -181,6 +205,21 @@ class Chain:
             cursor = f"{day.name}:{whole}"
         return found, cursor
 
+    def near(self, start: int, end: int | None = None) -> list[Link]:
+        """Return the links of the days that could hold a segment between `start` and `end` (ms; None = all later ones).
+
+        In the order of the chain. Raises ProtocolError for a line that no recorder wrote.
+        """
+        first = _day(start - 86_400_000)
+        last = "9" if end is None else _day(end + 86_400_000)
+        # The file before `first` as well: a clock that was set back puts later segments into it.
+        days = [day for day in self.days() if day.name <= last]
+        old = [day for day in days if day.name < first][-1:]
+        found: list[Link] = []
+        for day in (*old, *(day for day in days if day.name >= first)):
+            found += [Link.parse(line) for line in day.read_bytes().split(b"\n")[:-1]]
+        return found
+
     def holes(self, start: int, end: int) -> list[Hole]:
         """Return when nothing was recorded between `start` and `end` (ms) although recording went on before and after it."""
         # A day earlier as well: the link before the first of a day stands in another file.
@@ -201,12 +240,16 @@ class Chain:
         """
         head = genesis(self.identity())
         for number, link in enumerate(self.read()[0]):
-            head = record_of(head, bytes.fromhex(link.sha256), link.start, link.end)
-            if link.number != number or link.record != head.hex():
+            if link.number != number or not link.follows(head):
                 yield f"link {number}: it does not follow from the one before it"
                 return
+            head = bytes.fromhex(link.record)
             if folder is not None and (folder / link.path).is_file() and file_sha256(folder / link.path) != link.sha256:
                 yield f"link {number}: {link.path} is not the file that was recorded"
+
+
+def _day(moment: int) -> str:
+    return f"{datetime.fromtimestamp(max(moment, 0) / 1000, UTC):%Y-%m-%d}.jsonl"
 
 
 def _cursor(text: str) -> tuple[str, int]:

@@ -33,6 +33,7 @@ from fairwitness.home.adapters import segments
 from fairwitness.home.adapters.chain import Chain, file_sha256
 from fairwitness.home.adapters.task import Task
 from fairwitness.kit import clock, files
+from fairwitness.kit.video.digests import pictures_of
 
 PICTURES: Final = frozenset({"h264", "hevc", "av1", "mpeg4", "mjpeg"})
 SOUNDS: Final = frozenset({"aac", "opus", "mp3", "ac3", "eac3"})
@@ -264,6 +265,7 @@ class Recorder:
             raise ValueError("a recorder's own name says a time")
         path = self.folder / name
         first = self.chain.last() is None
+        pictures = pictures_of(path)
         self.chain.append(
             sha256=file_sha256(path),
             start=times[0],
@@ -272,6 +274,7 @@ class Recorder:
             path=name,
             codec=self._codec,
             after="" if first else after,
+            pictures="" if pictures is None else pictures.root,
             **clocks,
         )
 

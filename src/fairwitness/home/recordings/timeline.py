@@ -1,9 +1,58 @@
 """What a camera recorded within a request's window, and what it did not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from fairwitness.home.recordings.folder import Recording
+
+JOIN_S: Final = 1.0
+"""Seconds between one recording's end and the next one's start at which the two still follow each other: names say no less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a recording stands: begin (Unix seconds UTC, as exactly as it is known) and length in seconds.
+
+    Only those of one `source` are joined. `link`: its number in its source's chain, None where it has none; `follows`: nothing
+    is missing between it and the link before. `chained`: its source has a chain, so a recording without a link follows nothing.
+    """
+
+    source: str
+    start: float
+    seconds: float
+    chained: bool = False
+    link: int | None = None
+    follows: bool = False
+
+
+def join(places: Sequence[Place]) -> list[list[tuple[int, float]]]:
+    """Put recordings, in order of time, together where they follow each other without a gap.
+
+    Returns the runs in order of time; of each the recordings' indexes, each with its offset: seconds from the first one's
+    begin to where its pictures go on. Small overlaps are taken for what a clock of whole seconds says.
+    """
+    runs: list[list[tuple[int, float]]] = []
+    open_runs: dict[str, tuple[list[tuple[int, float]], Place, float]] = {}
+    for index, place in enumerate(places):
+        found = open_runs.get(place.source)
+        if found is not None and _follows(found[1], place, found[2]):
+            run, _, end = found
+            begin = max(place.start, end)
+            run.append((index, begin - places[run[0][0]].start))
+        else:
+            run, begin = [(index, 0.0)], place.start
+            runs.append(run)
+        open_runs[place.source] = (run, place, begin + place.seconds)
+    return runs
+
+
+def _follows(before: Place, place: Place, end: float) -> bool:
+    if before.seconds <= 0 or place.seconds <= 0 or place.start <= before.start:
+        return False
+    if place.chained and (before.link is None or place.link != before.link + 1 or not place.follows):
+        return False
+    return abs(place.start - end) <= JOIN_S
 
 
 @dataclass(frozen=True, slots=True)

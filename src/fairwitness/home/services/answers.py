@@ -2,20 +2,22 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 from fairwitness_core.crypto.random import token_bytes
-from fairwitness_core.model.response import MAX_CLIPS, Identity
+from fairwitness_core.model.response import MAX_CLIP, MAX_CLIPS, MAX_RESPONSE, Identity
 from fairwitness_core.wire import canonical
 
 from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, invalid, unknown
-from fairwitness.home.models import Answer, AnswerClip, AnswerEvent, Recording
+from fairwitness.home.models import Answer, AnswerClip, AnswerEvent, AnswerPiece, Recording
 from fairwitness.home.services import masks, matching, requests, sources, tokens
 from fairwitness.kit import clock, config, secrets_store
+from fairwitness.kit.video.clip import MAX_SOURCES
+from fairwitness.kit.video.worker import keys_before
 
 TERMS = (
     "The agency may use what you share for this case only, and keep it until the date that you set. "
@@ -28,16 +30,26 @@ TERMS_SHA256 = hashlib.sha256(TERMS.encode()).hexdigest()
 KEEP_DAYS = 365
 MAX_KEEP_DAYS = 3650
 MAX_GAPS = 64
+# A clip's size is known only when it is made: what its recordings' sizes say of it stays well below what is allowed.
+ROOM = MAX_CLIP - (MAX_CLIP >> 3)
+ROOM_ALL = MAX_RESPONSE - (MAX_RESPONSE >> 3)
+KEY_S = 5.0
+"""A stretch that is chosen for the owner begins at a key frame at most so many seconds earlier, shown like any begin: it then
+leaves as it was recorded, and quickly."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipChoice:
-    """A stretch of one recording: seconds from its start, `end` None for all of the rest. Sound is removed unless said."""
+    """A stretch of one recording: seconds from its start, `end` None for all of the rest. Sound is removed unless said.
+
+    `through`: the last of several recordings that follow each other without a gap; `end` still counts from the first's start.
+    """
 
     recording: int
     start: float
     end: float | None
     mute: bool = True
+    through: int | None = None
 
 
 def get(answer_id: int) -> Answer:
@@ -56,7 +68,8 @@ def listing() -> list[Answer]:
 def draft(request_id: str, *, now: int | None = None) -> Answer:
     """Return the open draft for a request, or begin one: anonymous, muted, with every own stretch of the window chosen.
 
-    An answer has room for MAX_CLIPS; where there are more, the first are chosen and `left_out` says how many are not.
+    Recordings that follow each other without a gap make one clip, as far as a clip may be large. An answer has room for
+    MAX_CLIPS; where there are more, the first are chosen and `left_out` says how many stretches are not.
     Raises Refused for a request that is withdrawn or has expired.
     """
     moment = clock.now() if now is None else now
@@ -72,9 +85,72 @@ def draft(request_id: str, *, now: int | None = None) -> Answer:
         mode="anonymous" if "anonymous" in modes else modes[0],
         until=moment + KEEP_DAYS * 86_400,
     )
-    own = [piece for camera in matching.own_clips(request) for piece in camera.pieces]
-    set_clips(answer.pk, [ClipChoice(piece.recording, piece.cut_start, piece.cut_end) for piece in own[:MAX_CLIPS]])
+    set_clips(answer.pk, _all_own(matching.own_clips(request)))
     return answer
+
+
+def _all_own(own: Sequence[matching.OwnClips]) -> list[ClipChoice]:
+    """Choose all that there is room for, in order of cameras and time."""
+    numbers = [piece.recording for camera in own for piece in camera.pieces]
+    rows = Recording.objects.select_related("source__camera").in_bulk(numbers)
+    chosen: list[ClipChoice] = []
+    size = 0
+    for camera in own:
+        for run in camera.runs:
+            for choice, weight in _parts(run, rows):
+                if len(chosen) < MAX_CLIPS and size + weight <= ROOM_ALL:
+                    chosen.append(choice)
+                    size += weight
+    return _at_key_frames(chosen, rows)
+
+
+def _parts(run: matching.OwnRun, rows: Mapping[int, Recording]) -> Iterator[tuple[ClipChoice, int]]:
+    """Cut a run where a clip would become too large; yield each part with the size that it may have."""
+    begin = total = 0
+    for index, piece in enumerate(run.pieces):
+        weight = _weight(piece, rows[piece.recording])
+        if index > begin and (total + weight > ROOM or index - begin >= MAX_SOURCES):
+            yield _part(run, begin, index, rows), total
+            begin, total = index, 0
+        total += weight
+    yield _part(run, begin, len(run.pieces), rows), total
+
+
+def _weight(piece: matching.OwnPiece, row: Recording) -> int:
+    share = min((piece.cut_end - piece.cut_start) / row.seconds, 1.0) if row.seconds else 1.0
+    return int(row.size * share) * (1 if row.codec == "h264" else 2)  # newer codecs become larger when they are converted
+
+
+def _part(run: matching.OwnRun, begin: int, end: int, rows: Mapping[int, Recording]) -> ClipChoice:
+    first, last = run.pieces[begin], run.pieces[end - 1]
+    if end - begin == 1:
+        return ClipChoice(first.recording, first.cut_start, first.cut_end)
+    whole = last.end == rows[last.recording].end
+    stop = None if whole else run.offsets[end - 1] - run.offsets[begin] + last.cut_end
+    return ClipChoice(first.recording, first.cut_start, stop, through=last.recording)
+
+
+def _at_key_frames(choices: Sequence[ClipChoice], rows: Mapping[int, Recording]) -> list[ClipChoice]:
+    """Begin where a copy can, if that is near: but not where areas are covered, for such a clip is no copy in any case."""
+    inside = [
+        choice
+        for choice in choices
+        if choice.start > 0
+        and rows[choice.recording].codec == "h264"
+        and not masks.polygons(rows[choice.recording].source.camera)
+    ]
+    keys = keys_before([(sources.path_of(rows[choice.recording]), choice.start) for choice in inside])
+    near = {id(c): key for c, key in zip(inside, keys, strict=True) if key is not None and c.start - key <= KEY_S}
+    return [replace(choice, start=min(near.get(id(choice), choice.start), choice.start)) for choice in choices]
+
+
+def choice_of(clip: AnswerClip) -> ClipChoice | None:
+    """Return what was chosen, for choosing it anew; None when its recording is forgotten."""
+    last = clip.pieces.last()
+    through = None if last is None else last.recording_id
+    if clip.recording_id is None or (last is not None and through is None):
+        return None
+    return ClipChoice(clip.recording_id, clip.cut_start, clip.cut_end, clip.mute, through)
 
 
 def left_out(answer: Answer) -> int:
@@ -82,6 +158,7 @@ def left_out(answer: Answer) -> int:
     if answer.state != "draft" or answer.kind != "clips":
         return 0
     chosen = set(answer.clips.values_list("recording_id", flat=True))
+    chosen |= set(AnswerPiece.objects.filter(clip__answer=answer).values_list("recording_id", flat=True))
     return sum(piece.recording not in chosen for camera in matching.own_clips(answer.request) for piece in camera.pieces)
 
 
@@ -104,8 +181,9 @@ def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
         row = found[choice.recording]
         if row.start is None:
             raise conflict("recording.time", _("When was this recorded? Say so first; nothing is guessed."))
-        _check_cut(row, choice)
-        AnswerClip.objects.create(
+        more = _more(row, choice)
+        _check_cut(row, choice, more)
+        clip = AnswerClip.objects.create(
             answer=answer,
             position=position,
             recording=row,
@@ -119,11 +197,41 @@ def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
             cut_end=choice.end,
             mute=choice.mute,
         )
+        for number, (one, offset) in enumerate(more, 1):
+            AnswerPiece.objects.create(
+                clip=clip,
+                position=number,
+                recording=one,
+                source_path=str(sources.path_of(one)),
+                identity=one.identity,
+                offset=offset,
+            )
     return answer
 
 
-def _check_cut(row: Recording, choice: ClipChoice) -> None:
-    if not math.isfinite(choice.start) or choice.start < 0 or (row.seconds and choice.start >= row.seconds):
+def _more(first: Recording, choice: ClipChoice) -> list[tuple[Recording, float]]:
+    """Return the recordings behind the first one of a choice, each with its offset. Raises Refused."""
+    if choice.through is None or choice.through == choice.recording:
+        return []
+    last = sources.recordings([choice.through])[choice.through]
+    rows = list(
+        Recording.objects.filter(source=first.source_id, gone=False, start__gte=first.start, start__lte=last.start)
+        .order_by("start", "pk")
+        .select_related("source__camera")
+    )
+    for run in matching.joined(rows):
+        numbers = [rows[index].pk for index, _ in run]
+        if first.pk in numbers and last.pk in numbers[numbers.index(first.pk) :]:
+            begin, end = numbers.index(first.pk), numbers.index(last.pk)
+            if end - begin >= MAX_SOURCES:
+                raise invalid("answer.joined", _("A clip joins at most %(count)d recordings.") % {"count": MAX_SOURCES})
+            return [(rows[index], offset - run[begin][1]) for index, offset in run[begin + 1 : end + 1]]
+    raise conflict("answer.joined", _("These recordings do not follow each other without a gap."))
+
+
+def _check_cut(row: Recording, choice: ClipChoice, more: Sequence[tuple[Recording, float]]) -> None:
+    length = min([offset for _row, offset in more[:1]], default=row.seconds)
+    if not math.isfinite(choice.start) or choice.start < 0 or (length and choice.start >= length):
         raise invalid("answer.cut", _("The clip begins outside of the recording."))
     if choice.end is not None and (not math.isfinite(choice.end) or choice.end <= choice.start):
         raise invalid("answer.cut", _("The clip ends before it begins."))

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from fairwitness_core.crypto import seal
 from fairwitness_core.crypto.random import token_bytes
 from fairwitness_core.crypto.sign import PublicKey, SigningKey
+from fairwitness_core.model.recording import original_commitment
 from fairwitness_core.model.response import (
     PART_SIZE,
     Clip,
@@ -41,18 +42,21 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness_core.wire.frames import FrameSource
 
 from fairwitness.home.errors import conflict
-from fairwitness.home.models import Answer, AnswerClip
-from fairwitness.home.services import answers, follower, join, masks, matching, requests, sharing, tokens
+from fairwitness.home.models import Answer, AnswerClip, AnswerPiece
+from fairwitness.home.services import answers, follower, join, masks, matching, provenance, requests, sharing, tokens
 from fairwitness.kit import clock, config, files, foreign, http, secrets_store
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log, size_class
-from fairwitness.kit.video.clip import Cut
+from fairwitness.kit.video.clip import Cut, Next
+from fairwitness.kit.video.masks import Polygon
 from fairwitness.kit.video.spool import ClipResult, Job, SpoolResult
 from fairwitness.kit.video.worker import pass_to_spool
 
 PART_MAGIC = b"FWP1"
 RETRY_S = 60
 LONGEST_RETRY_S = 3600
+SEAL_S = 1800
+SEAL_TIMES = 4  # seconds of work that a second of footage may take at most, converted on a slow machine
 _SMALL = 1 << 18
 # What the hub says when this attempt is over and only a new token could begin another.
 _OVER = frozenset({"token.spent", "token.invalid", "token.epoch", "token.key", "token.challenge", "token.binding",
@@ -137,10 +141,7 @@ def _seal_clips(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolRe
     chosen = list(answer.clips.select_related("recording__source__camera", "camera"))
     covered = [masks.of_clip(clip) for clip in chosen]
     # No lead: what the owner trimmed away must not leave, so a cut between key frames is transcoded rather than copied.
-    cuts = tuple(
-        Cut(_keep_original(clip), clip.cut_start, clip.cut_end, clip.mute, lead=0.0, masks=areas)
-        for clip, areas in zip(chosen, covered, strict=True)
-    )
+    cuts = tuple(_cut(clip, areas) for clip, areas in zip(chosen, covered, strict=True))
     if not cuts:
         return _seal_small(answer, name, _manifest(answer, key, (), chosen, now))
     job = Job(cuts, (matching.document(answer.request).key,), sharing.spool_folder() / name)
@@ -148,7 +149,24 @@ def _seal_clips(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolRe
         job,
         lambda results: _manifest(answer, key, _covered(results, cuts), chosen, now),
         cancelled=lambda: not Answer.objects.filter(pk=answer.pk, state="queued").exists(),
+        seconds=max(SEAL_S, sum(round(_length(clip)) for clip in chosen) * SEAL_TIMES),
     )
+
+
+def _cut(clip: AnswerClip, areas: tuple[Polygon, ...]) -> Cut:
+    pieces = list(clip.pieces.all())
+    first = _keep_original(clip)
+    more = tuple(Next(_keep_original(piece), piece.offset) for piece in pieces)
+    return Cut(first, clip.cut_start, clip.cut_end, clip.mute, lead=0.0, masks=areas, more=more)
+
+
+def _length(clip: AnswerClip) -> float:
+    """Return the seconds of what was chosen, or more."""
+    if clip.cut_end is not None:
+        return clip.cut_end - clip.cut_start
+    last = clip.pieces.last()
+    recording = clip.recording if last is None else last.recording
+    return (0.0 if last is None else last.offset) + (recording.seconds if recording is not None else 0.0)
 
 
 def _covered(results: tuple[ClipResult, ...], cuts: tuple[Cut, ...]) -> tuple[ClipResult, ...]:
@@ -168,31 +186,33 @@ def _seal_small(answer: Answer, name: str, manifest: bytes) -> SpoolResult:
     return SpoolResult(hashlib.sha256(data).hexdigest(), len(data), ())
 
 
-def _keep_original(clip: AnswerClip) -> Path:
+def _keep_original(part: AnswerClip | AnswerPiece) -> Path:
     """Keep the untouched original beside us, and its salted hash; a camera may overwrite its own folder any day.
 
     A second name for the file costs no space; where the folder is on another disk it is copied. Raises ProtocolError
     `clip.changed` when the file is no longer the one that the owner chose.
     """
-    kept = sharing.original_of(clip) if clip.original else None
-    if kept is not None and clip.salt is not None:
+    kept = sharing.original_of(part) if part.original else None
+    if kept is not None and part.original_sha256:
         return kept
-    source = Path(clip.source_path)
+    source = Path(part.source_path)
     info = source.stat()
-    if [info.st_size, info.st_mtime_ns, info.st_ino] != [clip.identity[k] for k in ("size", "mtime_ns", "inode")]:
+    if [info.st_size, info.st_mtime_ns, info.st_ino] != [part.identity[k] for k in ("size", "mtime_ns", "inode")]:
         raise ProtocolError("clip.changed", "the recording changed after it was chosen")
     folder = config.current(config.RoleConfig).folder("originals")
-    clip.original = f"{clip.answer_id}-{clip.pk}{source.suffix.lower()[:8]}"
-    target = folder / clip.original
+    number = f"{part.answer_id}-{part.pk}" if isinstance(part, AnswerClip) else f"{part.clip.answer_id}-{part.clip_id}-{part.pk}"
+    part.original = f"{number}{source.suffix.lower()[:8]}"
+    target = folder / part.original
     target.unlink(missing_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         with files.disk_errors("originals"):
             shutil.copyfile(source, target, follow_symlinks=False)
-    clip.original_sha256 = sharing.file_sha256(target)
-    clip.salt = token_bytes(32)
-    clip.save()
+    part.original_sha256 = sharing.file_sha256(target)
+    if isinstance(part, AnswerClip):
+        part.salt = token_bytes(32)
+    part.save()
     return target
 
 
@@ -223,6 +243,8 @@ def _manifest(answer: Answer, key: SigningKey, results: tuple[ClipResult, ...], 
 
 
 def _clip(result: ClipResult, clip: AnswerClip) -> Clip:
+    if clip.salt is None:
+        raise RuntimeError("an original is kept before its clip is made")
     start = int(clip.started + result.start)
     end = clip.started + result.end
     return Clip(
@@ -235,7 +257,8 @@ def _clip(result: ClipResult, clip: AnswerClip) -> Clip:
         time_source=clip.time_source,
         muted="audio" not in result.tracks,
         transcoded=result.transcoded,
-        orig_commit=sharing.commitment(bytes(clip.salt or b""), clip.original_sha256),
+        orig_commit=original_commitment(bytes(clip.salt), [part.original_sha256 for part in sharing.parts_of(clip)]),
+        chain_commit=provenance.commit(clip),
     )
 
 

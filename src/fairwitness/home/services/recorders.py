@@ -24,7 +24,7 @@ from fairwitness.home.adapters.keeper import Keeper
 from fairwitness.home.adapters.rtsp import RtspAdapter, check_address
 from fairwitness.home.adapters.task import Task
 from fairwitness.home.errors import conflict, invalid, unknown, unreachable
-from fairwitness.home.models import AnswerClip, Camera, Recorder, Recording, Request, Source
+from fairwitness.home.models import AnswerClip, AnswerPiece, Camera, Recorder, Recording, Request, Source
 from fairwitness.home.services import cameras
 from fairwitness.kit import clock, config, secrets_store
 from fairwitness.kit.journal import Event, log
@@ -308,11 +308,10 @@ def retain(now: int) -> int:
 def _retain(row: Recorder, now: int) -> int:
     folder = Path(row.source.folder)
     held = windows(row.source.camera, now)
-    used = set(
-        AnswerClip.objects.filter(recording__source=row.source, answer__state__in=("draft", "queued")).values_list(
-            "recording_id", flat=True
-        )
-    )
+    waiting = ("draft", "queued")
+    clips = AnswerClip.objects.filter(recording__source=row.source, answer__state__in=waiting)
+    pieces = AnswerPiece.objects.filter(recording__source=row.source, clip__answer__state__in=waiting)
+    used = {number for found in (clips, pieces) for number in found.values_list("recording_id", flat=True)}
     rows = list(row.source.recordings.filter(gone=False, start__isnull=False).order_by("start", "pk"))
     free: list[Recording] = []
     kept: list[Recording] = []

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from fairwitness_core.crypto.sign import PublicKey
+from fairwitness_core.model.recording import original_commitment
 from fairwitness_core.model.response import Identity, Promise, ResponseStatus, Withdraw
 from fairwitness_core.rules import feed
 from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
@@ -16,12 +17,11 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, unknown
-from fairwitness.home.models import Answer, AnswerClip, InboxRoot
+from fairwitness.home.models import Answer, AnswerClip, AnswerPiece, InboxRoot
 from fairwitness.home.services import answers, follower, join, requests, tokens
 from fairwitness.kit import clock, config, foreign, http, secrets_store
 from fairwitness.kit.journal import Event, log
 
-ORIG_PREFIX = b"fairwitness/orig"
 _SMALL = 1 << 16
 INBOX_LATE_S = 2 * 86_400  # after its day, a list that is still to be logged counts as kept back
 _MAX_STATUS = 1 << 18
@@ -348,7 +348,11 @@ def step_forward(answer_id: int, name: str, contact: str, *, at_once: bool = Fal
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """What opens a clip's commitment: anyone can recompute it from the original file. `unchanged`: the file still matches."""
+    """What opens a clip's commitment: anyone can recompute it from the original files.
+
+    `original_sha256` and `path`: of the first. `originals`: all of them in order, each hash with its path, "" = gone.
+    `unchanged`: all files still match.
+    """
 
     name: str
     commitment: str
@@ -356,34 +360,37 @@ class Reveal:
     original_sha256: str
     path: str
     unchanged: bool
+    originals: tuple[tuple[str, str], ...]
 
 
-def commitment(salt: bytes, original_sha256: str) -> str:
-    """Return what a manifest says about an untouched original (protocol.md 5.7)."""
-    return hashlib.sha256(ORIG_PREFIX + salt + bytes.fromhex(original_sha256)).hexdigest()
+def parts_of(clip: AnswerClip) -> list[AnswerClip | AnswerPiece]:
+    """Return a clip and its further pieces: each names one recording and its kept original."""
+    return [clip, *clip.pieces.all()]
 
 
 def reveal_original(clip_id: int) -> Reveal:
-    """Open the commitment to a clip's original: shows that it existed unchanged when the clip was sent. Raises Refused."""
+    """Open the commitment to a clip's originals: shows that they existed unchanged when the clip was sent. Raises Refused."""
     clip = AnswerClip.objects.filter(pk=clip_id).first()
     if clip is None or clip.salt is None:
         raise unknown("clip")
-    path = original_of(clip)
-    found = file_sha256(path) if path is not None else ""
+    parts = parts_of(clip)
+    paths = [original_of(part) for part in parts]
+    hashes = [part.original_sha256 for part in parts]
     return Reveal(
         clip.name,
-        commitment(bytes(clip.salt), clip.original_sha256),
+        original_commitment(bytes(clip.salt), hashes),
         bytes(clip.salt).hex(),
-        clip.original_sha256,
-        "" if path is None else str(path),
-        found == clip.original_sha256,
+        hashes[0],
+        "" if paths[0] is None else str(paths[0]),
+        all(path is not None and file_sha256(path) == sha for path, sha in zip(paths, hashes, strict=True)),
+        tuple((sha, "" if path is None else str(path)) for path, sha in zip(paths, hashes, strict=True)),
     )
 
 
-def original_of(clip: AnswerClip) -> Path | None:
-    """Return where the kept original of a clip lies, or None when it is gone."""
-    kept = config.current(Config).folder("originals") / clip.original if clip.original else None
-    for path in (kept, Path(clip.source_path)):
+def original_of(part: AnswerClip | AnswerPiece) -> Path | None:
+    """Return where the kept original of a clip's part lies, or None when it is gone."""
+    kept = config.current(Config).folder("originals") / part.original if part.original else None
+    for path in (kept, Path(part.source_path)):
         if path is not None and path.is_file():
             return path
     return None

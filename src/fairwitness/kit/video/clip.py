@@ -149,8 +149,13 @@ class ClipPass:
             return None
         if cut.transcode:
             return None
-        with open_source(cut.source) as container:
-            plan = plan_copy(container, cut.source, cut.start, cut.lead, self._limits)
+        try:
+            with open_source(cut.source) as container:
+                plan = plan_copy(container, cut.source, cut.start, cut.lead, self._limits)
+        except ProtocolError as error:
+            if error.code != "clip.empty" or not cut.more:
+                raise
+            plan = None  # the cut begins in the last moment of its first recording, behind the last picture
         for source in cut.more:
             if plan is None or (cut.end is not None and source.offset >= cut.end):
                 break

@@ -105,7 +105,7 @@ def plan_copy(container: InputContainer, source: Path, begin: float, lead: float
         last = max(last, packet.pts + (packet.duration or 1))
         if late and seen > _LOOKED_AT:
             break
-    if sets is None or start is None or asked - start > lead / video.time_base:
+    if sets is None or start is None or asked - start > (lead + 2 * TINY) / video.time_base:
         return None
     return CopyPlan(start, sets, turn(shown[0]) if shown else 0, (sets,))
 
