@@ -2,20 +2,28 @@
 
 # ruff: noqa: ARG001 - an operation is handed the request whether it reads it or not
 
+import re
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from ninja import Router
+from ninja.params.functions import Query
 
 from fairwitness.home.access import Owner
-from fairwitness.home.services import masks
+from fairwitness.home.services import masks, previews
+from fairwitness.home.services.previews import Opened
 from fairwitness.kit.api import StrictSchema
 
 router = Router()
 owner = Owner()
 
 type Json = dict[str, Any]
+
+_RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_KEPT: Final = "private, max-age=300"
+_ASKED: Final = "private, no-cache"
 
 
 class MaskIn(StrictSchema):
@@ -48,3 +56,66 @@ def mask_remove(request: HttpRequest, mask_id: int) -> Json:
     """Cover an area no more."""
     masks.remove(mask_id)
     return {"ok": True}
+
+
+@router.get("/recordings/{int:recording_id}/media", auth=owner)
+def recording_media(request: HttpRequest, recording_id: int) -> HttpResponseBase:
+    """A recording's own bytes, all or one range of them."""
+    return _sent(request, previews.original(recording_id))
+
+
+@router.get("/recordings/{int:recording_id}/preview", auth=owner)
+def recording_preview(
+    request: HttpRequest,
+    recording_id: int,
+    *,
+    begin: float = Query(0.0, alias="from"),
+    end: float | None = Query(None, alias="to"),
+    masked: bool = False,
+    sound: bool = False,
+) -> HttpResponseBase:
+    """A stretch of a recording that a browser can play; with `masked` what a share would show of it."""
+    found = previews.preview(recording_id, begin, end, masked=masked, sound=sound)
+    if isinstance(found, Opened):
+        return _sent(request, found)
+    return StreamingHttpResponse(found, content_type="video/mp4", headers={"Cache-Control": _ASKED})
+
+
+@router.get("/recordings/{int:recording_id}/thumb", auth=owner)
+def recording_thumb(request: HttpRequest, recording_id: int, at: float = 0.0) -> HttpResponse:
+    """One picture of a recording."""
+    data = previews.thumb(recording_id, at)
+    return HttpResponse(data, content_type="image/jpeg", headers={"Cache-Control": _KEPT})
+
+
+@router.get("/recordings/{int:recording_id}/strip", auth=owner)
+def recording_strip(request: HttpRequest, recording_id: int, count: int = 10) -> HttpResponse:
+    """Key frames from all over a recording, beside each other; the headers say how wide each is and when it is from."""
+    found = previews.strip(recording_id, count)
+    headers = {
+        "Cache-Control": _KEPT,
+        "X-Strip-Tile": f"{found.width}x{found.height}",
+        "X-Strip-Times": ",".join(f"{time:.3f}" for time in found.times),
+    }
+    return HttpResponse(found.jpeg, content_type="image/jpeg", headers=headers)
+
+
+def _sent(request: HttpRequest, found: Opened) -> HttpResponseBase:
+    """Send a file, or the one range of it that was asked for (RFC 9110, 14)."""
+    headers = {"Accept-Ranges": "bytes", "Cache-Control": _ASKED, "ETag": f'"{found.tag}"', "Content-Disposition": "inline"}
+    begin, end, status = 0, found.size, 200
+    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if asked is not None and any(asked.groups()) and request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]:
+        first, last = asked.groups()
+        if first:
+            begin = int(first)
+            end = min(int(last) + 1, found.size) if last else found.size
+        else:
+            begin = max(found.size - int(last), 0)
+        if begin >= found.size or (first and last and int(last) < int(first)):
+            found.blocks(0, 0).close()
+            return HttpResponse(status=416, headers=headers | {"Content-Range": f"bytes */{found.size}"})
+        status = 206
+        headers["Content-Range"] = f"bytes {begin}-{end - 1}/{found.size}"
+    headers["Content-Length"] = str(end - begin)
+    return StreamingHttpResponse(found.blocks(begin, end), status=status, content_type=found.mime, headers=headers)

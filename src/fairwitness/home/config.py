@@ -17,6 +17,9 @@ class Config(RoleConfig):
     file must have stood unchanged before it is read.
 
     `clip_max_mib`: the largest file that a browser may bring in; `clips_quota_mib`: room for all of those together.
+
+    `preview_cache_mib`: room for previews and stills that the owner looked at. `marks_cpu_minutes`: processor time that looking
+    for motion and persons may take in a day (UTC), where a camera has it switched on.
     """
 
     role: ClassVar[str] = "home"
@@ -29,6 +32,8 @@ class Config(RoleConfig):
     settle_seconds: int = limit(30, low=0, high=3600)
     clip_max_mib: int = limit(4096, low=1, high=1 << 20)
     clips_quota_mib: int = limit(20_480, low=1, high=1 << 24)
+    preview_cache_mib: int = limit(2048, low=64, high=1 << 20)
+    marks_cpu_minutes: int = limit(120, low=1, high=1440)
     keep_days: int = limit(90, low=15, high=3650)
     mirror_url: str = ""
 

@@ -18,12 +18,14 @@ MEANINGS = {
     "upload_cap_minutes": "longest of those delays",
     "scan_seconds": "seconds between looks through the folders of recordings",
     "settle_seconds": "seconds that a file must stand unchanged before it is read",
+    "preview_cache_mib": "room in MiB for previews and stills that the owner looked at",
+    "marks_cpu_minutes": "minutes of processor time a day for finding motion and persons, where that is switched on",
     "keep_days": "days that ended requests and their choices are kept",
     "clip_max_mib": "largest file in MiB that a browser may bring in",
     "clips_quota_mib": "room in MiB for all files that browsers brought in",
     "mirror_url": "address of a mirror from which the feed is fetched in place of the hub; it is believed no more than the hub",
 }
-PLAN = BackupPlan(skip=("uploads/incoming/**",), blank=(("home_pin", "invite"),))
+PLAN = BackupPlan(skip=("cache/**", "uploads/incoming/**"), blank=(("home_pin", "invite"),))
 METRICS = (
     Metric("fairwitness_feed_tick", "gauge", "newest tick that this home verified, the same for every home"),
     Metric("fairwitness_feed_state", "gauge", "1 for how current the feed is, 0 for the others", {"state": OUTCOMES}),
