@@ -104,7 +104,7 @@ type _Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Known:
     """What the view answered to GET, and the file that it came from."""
 
     file: str
@@ -112,6 +112,11 @@ class _Answer:
     status: str
     headers: _Headers
     body: bytes
+
+    @property
+    def code(self) -> int:
+        """Return the status as a number."""
+        return int(self.status[:3])
 
 
 class Remembered:
@@ -126,24 +131,29 @@ class Remembered:
     def __init__(self, inner: _Wsgi, *, room: int = 1 << 26, largest: int = 1 << 20) -> None:
         self._inner = inner
         self._room, self._largest = room, largest
-        self._answers: OrderedDict[tuple[str, str, bool], _Answer] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str, bool], Known] = OrderedDict()
         self._held = 0
         self._hosts: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
+        found = self.known(environ)
+        if found is None:
+            return self._learn(environ, start_response)
+        start_response(found.status, found.headers)
+        return [found.body]
+
+    def known(self, environ: dict[str, Any]) -> "Known | None":
+        """Return the answer to this request if it was given before and holds; needs no thread and no database."""
         key = self._key(environ)
-        if key is None:
-            return self._inner(environ, start_response)
-        found = self._answers.get(key)
-        if found is not None and environ["HTTP_HOST"] in self._hosts and _is(found):
-            # Two threads may do this at once; an answer that was dropped in between is merely not moved.
-            with contextlib.suppress(KeyError):
-                self._answers.move_to_end(key)
-            start_response(found.status, found.headers)
-            return [found.body]
-        return self._learn(key, environ, start_response)
+        found = self._answers.get(key) if key is not None else None
+        if key is None or found is None or environ["HTTP_HOST"] not in self._hosts or not _is(found):
+            return None
+        # Two threads may do this at once; an answer that was dropped in between is merely not moved.
+        with contextlib.suppress(KeyError):
+            self._answers.move_to_end(key)
+        return found
 
     @staticmethod
     def _key(environ: dict[str, Any]) -> tuple[str, str, bool] | None:
@@ -158,7 +168,10 @@ class Remembered:
             return None
         return environ["PATH_INFO"], environ["wsgi.url_scheme"], forwarded == "https"
 
-    def _learn(self, key: tuple[str, str, bool], environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _learn(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        key = self._key(environ)
+        if key is None:
+            return self._inner(environ, start_response)
         seen: list[tuple[str, _Headers]] = []
 
         def start(status: str, headers: _Headers, *rest: Any) -> Any:
@@ -176,10 +189,10 @@ class Remembered:
                 answer.close()
         status, headers = seen[0]
         if len(body) == keep[1][2] and ("Content-Length", str(len(body))) in headers:
-            self._put(key, environ["HTTP_HOST"], _Answer(keep[0], keep[1], status, headers, body))
+            self._put(key, environ["HTTP_HOST"], Known(keep[0], keep[1], status, headers, body))
         return [body]
 
-    def _put(self, key: tuple[str, str, bool], host: str, answer: _Answer) -> None:
+    def _put(self, key: tuple[str, str, bool], host: str, answer: Known) -> None:
         with self._lock:
             if host not in self._hosts and len(self._hosts) < _HOSTS:
                 self._hosts |= {host}
@@ -190,7 +203,7 @@ class Remembered:
                 self._held -= len(self._answers.popitem(last=False)[1].body)
 
 
-def _is(answer: _Answer) -> bool:
+def _is(answer: Known) -> bool:
     try:
         found = os.lstat(answer.file)
     except OSError:

@@ -10,6 +10,8 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +32,10 @@ from fairwitness.kit.settings import config_of
 _LONGEST_PAUSE = 30
 _STABLE = 30
 _READY_SECONDS = 60
+_HEAD_MS = 10_000  # for a request's head, and for the next one on a kept connection
+_HEAD_BYTES = 1 << 16
+_BACKLOG = 4096
+_CONNECTIONS = 8192  # of one worker; each needs a file descriptor
 ROLES = ("hub", "home", "agency")
 
 _stop = threading.Event()
@@ -53,8 +59,22 @@ def setup(role: str, data_dir: Path | None = None) -> None:
     django.setup()
 
 
-def wsgi(role: str) -> Callable[..., Any]:
+def wsgi(role: str) -> Any:
     """Return the role's WSGI application."""
+    return _application(role)
+
+
+def rsgi(role: str, largest_body: int) -> Any:
+    """Return the role's application behind kit.front, for a node that strangers reach: no client can hold its threads."""
+    application = _application(role)
+    from fairwitness.kit import front  # noqa: PLC0415 - settings must be ready first
+
+    cfg = config.current(config.RoleConfig)
+    folder = cfg.folder("run", "bodies") / str(os.getpid())
+    return front.make(application, folder, threads=cfg.threads, largest=max(largest_body, cfg.max_body_bytes))
+
+
+def _application(role: str) -> Any:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"fairwitness.{role}.settings")
     from django.core.wsgi import get_wsgi_application  # noqa: PLC0415 - reads the environment set above
 
@@ -122,12 +142,18 @@ def _run(role: str, data_dir: Path, run_folder: Path, out: Any) -> int:
     port = cfg.port or _remembered_port(run_folder, cfg.host)
     os.environ[config.PORT_VARIABLE] = str(port)
     setup(role, data_dir)
+    from fairwitness.kit.operate import rotate  # noqa: PLC0415 - it needs this module
+
+    rotate.refuse_unfinished(data_dir)
     from django.db import connections  # noqa: PLC0415 - settings must be ready first
 
     from fairwitness.kit import database  # noqa: PLC0415 - settings must be ready first
 
     database.migrate_at_start()
     connections.close_all()
+    from fairwitness.kit.operate import upgrade  # noqa: PLC0415 - it needs this module
+
+    upgrade.note(data_dir.absolute())
     cfg = config.current(config_of(role))
     files.write_atomic(run_folder / "supervisor.pid", str(os.getpid()).encode())
     log(Event.STARTED, process="supervisor", version=importlib.metadata.version("fairwitness"))
@@ -212,18 +238,29 @@ def _on_signal(_number: int, _frame: types.FrameType | None) -> None:
 def _web(role: str, data_dir: Path) -> None:
     """Serve the role's pages and API by granian until told to stop; the access log is off."""
     from granian import Granian  # noqa: PLC0415 - only this process needs it
-    from granian.constants import Interfaces, Loops  # noqa: PLC0415
+    from granian.constants import HTTPModes, Interfaces, Loops  # noqa: PLC0415
+    from granian.http import HTTP1Settings  # noqa: PLC0415
 
     cfg = config.load(config_of(role), data_dir)
     os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{role}.settings"
+    _raise_files()
+    bare = importlib.util.find_spec(f"fairwitness.{role}.rsgi") is not None
+    shutil.rmtree(data_dir / "run" / "bodies", ignore_errors=True)
     Granian(
-        f"fairwitness.{role}.wsgi:application",
+        f"fairwitness.{role}.{'rsgi' if bare else 'wsgi'}:application",
         address=cfg.host,
         port=cfg.port or int(os.environ[config.PORT_VARIABLE]),
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI if bare else Interfaces.WSGI,
         loop=Loops.asyncio,
         workers=cfg.workers,
-        blocking_threads=cfg.threads,
+        blocking_threads=1 if bare else cfg.threads,
+        # HTTP/1 alone: where the server must first find out which it is, a connection that says nothing is never closed.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS, max_buffer_size=_HEAD_BYTES),
+        websockets=False,
+        # Connections, not requests: with fewer, some idle ones would keep everybody else out.
+        backlog=_BACKLOG,
+        backpressure=_CONNECTIONS,
         respawn_failed_workers=True,
         workers_kill_timeout=cfg.stop_seconds,
         log_enabled=False,
@@ -231,6 +268,14 @@ def _web(role: str, data_dir: Path) -> None:
         ssl_cert=Path(cfg.tls_certificate) if cfg.tls_certificate else None,
         ssl_key=Path(cfg.tls_key) if cfg.tls_key else None,
     ).serve()
+
+
+def _raise_files() -> None:
+    """Allow this process and its workers the file descriptors that so many connections need, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * _CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _beat(role: str, data_dir: Path) -> None:
