@@ -14,12 +14,12 @@ from wsgiref.util import setup_testing_defaults
 from fairwitness_core.crypto import seal, tokens
 from fairwitness_core.crypto.segments import SegmentReader, SegmentWriter, which_opens
 from fairwitness_core.crypto.sign import PublicKey, SigningKey
-from fairwitness_core.model import agency, call, custody, directory, feed, hub, request, response
+from fairwitness_core.model import agency, call, custody, directory, feed, hub, recording, request, response
 from fairwitness_core.model.document import Document, UnknownKind, kind_of
 from fairwitness_core.rules import feed as judged
 from fairwitness_core.rules.pinned import Pinned
 from fairwitness_core.tlog import checkpoint, cosignature, merkle, note, policy, proof, tiles
-from fairwitness_core.verify import bag, layout, log, trust
+from fairwitness_core.verify import bag, layout, log, mp4, trust
 from fairwitness_core.wire import canonical, dsse, frames
 from fairwitness_core.wire.errors import ProtocolError
 
@@ -32,6 +32,7 @@ from fairwitness.hub import commands as hub_commands
 from fairwitness.hub.errors import HubState
 from fairwitness.kit import blobs, blobs_s3, config, foreign, http
 from fairwitness.kit.operate import archive, backup, doctor
+from fairwitness.kit.operate.role import BackupPlan
 from fairwitness.kit.video import boxes, nal
 from fairwitness.witness import app as witness_app
 from fairwitness.witness import services as witness_services
@@ -86,7 +87,11 @@ def read_document(data: bytes) -> Document:
 
 
 def document_seeds() -> list[bytes]:
-    return [document.encode() for document, _, _ in examples()]
+    made = [document.encode() for document, _, _ in examples()]
+    links = (recording.ProofLink(sha256="1" * 64, pictures="2" * 64, start=0, end=1000, after="start"),)
+    whole = {"clip": "clip-01.mp4", "salt": "3" * 64, "head": "4" * 64, "before": "5" * 64, "orig_salt": "6" * 64, "links": links}
+    proof_of = recording.RecordingProof(response_id="0" * 64, pictures=(bytes(64),), **whole)  # type: ignore[arg-type]
+    return [*made, proof_of.encode()]
 
 
 def statement(data: bytes) -> custody.CustodyEvent | layout.Seal:
@@ -523,7 +528,7 @@ def clean_boxes(data: bytes) -> Any:
 
 
 @functools.cache
-def mp4() -> bytes:
+def clip_file() -> bytes:
     from fairwitness.kit.video.fmp4 import AudioTrack, Sample, VideoTrack, Writer  # noqa: PLC0415 - only here
 
     record = nal.ParameterSets((bytes([0x67, 66, 0, 30, 1, 2]),), (bytes([0x68, 1]),), 4).record()
@@ -531,7 +536,8 @@ def mp4() -> bytes:
     picture = (5).to_bytes(4, "big") + b"\x65abcd"
     video = [Sample(n * 3000, 3000, 0, n == 0, picture) for n in range(3)]
     sound = [Sample(n * 1024, 1024, 0, True, b"sound") for n in range(3)]
-    return writer.head() + writer.fragment(video, sound) + writer.fragment(video, [])
+    later = [Sample(9000 + n * 3000, 3000, 0, n == 0, picture) for n in range(2)]
+    return writer.head() + writer.fragment(video, sound) + writer.fragment(later, [])
 
 
 def pictures(data: bytes) -> Any:
@@ -600,9 +606,12 @@ def sealed_keys(data: bytes) -> Any:
         return backup._open_keys(Path(file.name), IDENTITY)
 
 
-def restored_config(data: bytes) -> Any:
-    """What a restore reads of the sealed keys' own list."""
-    return foreign.json_value(data)
+def withheld(data: bytes) -> Any:
+    """The list of rows in a file of sealed keys, which anyone who knows the recipient can make."""
+    plan = BackupPlan(blank=(("home_pin", "invite"),))
+    found = backup._read_withheld(data, plan)
+    assert set(found) <= {config.FILE_NAME, "home_pin.invite"}
+    return found
 
 
 def heads(data: bytes) -> Any:
@@ -792,7 +801,7 @@ TARGETS: tuple[Target, ...] = (
     _t("public-key", f"{CORE}.crypto.sign:PublicKey", PublicKey, lambda: [bytes(32), bag_world().hub.public.raw],
        encode=lambda key: key.raw, canonical=True),
     _t("config", "fairwitness.kit.config:load fairwitness.kit.config:parse", toml_config, toml_seeds, (config.ConfigError,)),
-    _t("boxes", "fairwitness.kit.video.boxes:check_clean", clean_boxes, lambda: [mp4()], allowed=(), limit=1 << 20),
+    _t("boxes", "fairwitness.kit.video.boxes:check_clean", clean_boxes, lambda: [clip_file()], allowed=(), limit=1 << 20),
     _t("pictures", "fairwitness.kit.video.nal:parameter_sets fairwitness.kit.video.nal:Cleaner.clean "
        "fairwitness.kit.video.nal:length_units fairwitness.kit.video.nal:annexb_units", pictures, picture_seeds),
     _t("archive", "fairwitness.kit.operate.archive:Archive.open", open_archive, lambda: [archive_seed()],
@@ -801,7 +810,12 @@ TARGETS: tuple[Target, ...] = (
        (archive.BackupError,), shape="json"),
     _t("sealed-keys", "fairwitness.kit.operate.backup:_open_keys", sealed_keys, lambda: [archive_seed()],
        (archive.BackupError,), limit=1 << 17, examples=80),
-    _t("json", "fairwitness.kit.foreign:json_value", restored_config, document_seeds, (ValueError,), shape="json"),
+    _t("json", "fairwitness.kit.foreign:json_value", foreign.json_value, document_seeds, (ValueError,), shape="json",
+       encode=lambda value: json.dumps(value, ensure_ascii=False).encode()),
+    _t("withheld", "fairwitness.kit.operate.backup:_read_withheld", withheld,
+       lambda: [b'{"config.toml":"name = 1","home_pin.invite":{"1":"code"}}', b"{}"], (archive.BackupError,), shape="json"),
+    _t("clip", f"{CORE}.verify.mp4:read_clip", lambda data: mp4.read_clip(io.BytesIO(data)), lambda: [clip_file()],
+       limit=1 << 20),
     _t("witness-heads", "fairwitness.kit.operate.doctor:read_heads", heads,
        lambda: [b"hub.example/log 3 " + note.encode_base64(bytes(32)).encode() + b"\n", b""],
        (ProtocolError, ValueError, http.Unreachable)),
@@ -811,7 +825,8 @@ TARGETS: tuple[Target, ...] = (
        canonical=True, shape="json"),
     _t("times", "fairwitness.home.recordings.times:from_name fairwitness.home.recordings.times:decide", text_target(read_time),
        time_seeds),
-    _t("frigate", "fairwitness.home.adapters.frigate:Client._json", recorder_answer, recorder_seeds, (SourceProblem,),
+    _t("frigate", "fairwitness.home.adapters.frigate:Client._json fairwitness.home.adapters.frigate:_moment",
+       recorder_answer, recorder_seeds, (SourceProblem,),
        shape="json", examples=250),
     _t("frigate-address", "fairwitness.home.adapters.frigate:check_address fairwitness.home.adapters.frigate:check_camera",
        text_target(address), lambda: [b"https://192.168.1.10:8971", b"http://[::1]:8971"]),
