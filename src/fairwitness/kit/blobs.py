@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from fairwitness.kit import config, files
+from fairwitness.kit import clock, config, files
 from fairwitness.kit.errors import Refused
 
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}")
@@ -204,12 +204,17 @@ class FileBlobs:
         """Return the free bytes of the folder's disk."""
         return shutil.disk_usage(self._root).free
 
-    def clear_spares(self) -> int:
-        """Remove what an interrupted write left behind; call it at start, before any writer. Returns how many."""
+    def clear_spares(self, idle: int = 0) -> int:
+        """Remove what an interrupted write left behind and nobody wrote to for `idle` seconds. Returns how many.
+
+        With 0 call it before any writer.
+        """
         count = 0
         for entry in self._spares.iterdir():
-            entry.unlink()
-            count += 1
+            with contextlib.suppress(FileNotFoundError):
+                if not idle or entry.stat().st_mtime < clock.now() - idle:
+                    entry.unlink()
+                    count += 1
         return count
 
     def _path(self, name: str) -> Path:

@@ -28,13 +28,14 @@ from fairwitness.hub.models import InboxLeaf, SpentToken, Upload
 from fairwitness.hub.services import directory as directories
 from fairwitness.hub.services import identity, inbox, tokens, vault
 from fairwitness.kit import clock
-from fairwitness.kit.blobs import BlobExists, BlobMissing, Stored, chunks_of
+from fairwitness.kit.blobs import BlobExists, BlobMissing, FileBlobs, Stored, chunks_of
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.files import DiskFull
 from fairwitness.kit.journal import Event, log, size_class
 
 OPEN_SECONDS = 86_400
 MAX_SKEW = 3600
+SPARE_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,9 @@ def sweep(now: int) -> int:
         # Looked at again: an upload may have begun since.
         if not Upload.objects.filter(response_id=name, state__in=("open", "sealed")).exists():
             gone += store.delete(name)
+    if isinstance(store, FileBlobs):
+        # What a kill in mid-write left: a writer that lives has written in the last hour.
+        gone += store.clear_spares(SPARE_SECONDS)
     over = now - identity.settings().accounting_days * 86_400
     Upload.objects.filter(ended_at__lt=over).exclude(state__in=("open", "sealed")).delete()
     return gone
