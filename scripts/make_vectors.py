@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 from fairwitness_core.crypto.sign import SigningKey  # noqa: E402
 from fairwitness_core.model.custody import commitment  # noqa: E402
 from fairwitness_core.model.feed import Container, Line, scope_root  # noqa: E402
+from fairwitness_core.model.recording import RecordingProof, chain_commitment, original_commitment, split  # noqa: E402
 from fairwitness_core.wire import dsse  # noqa: E402
 
 from core.tests.verify.bagworld import World  # noqa: E402
@@ -76,7 +77,27 @@ def golden(world: World) -> dict[str, object]:
             "envelope": rows[-2]["envelope"],
             "commitment": commitment(nonce, str(rows[-2]["envelope"]).encode()).hex(),
         },
+        "recording": recording(rows, world),
         "directory": {"lines": world.directory.encode().decode(), "digest": world.directory.digest()},
+    }
+
+
+def recording(rows: list[dict[str, str]], world: World) -> dict[str, object]:
+    """Return what a clip's commitments come to, for the recording proof among the documents."""
+    proof = RecordingProof.read(next(row["document"] for row in rows if row["type"] == RecordingProof.TYPE).encode())
+    records, record = [], bytes.fromhex(proof.before)
+    for link in proof.links:
+        record = link.record(record)
+        records.append(record.hex())
+    sums = [link.sha256 for link in proof.links]
+    return {
+        "decoder_sha256": world.secret("avcC").hex(),
+        "samples": [world.secret(f"picture {n}").hex() for n in range(3)],
+        "digests": [digest.hex() for digest in split(proof.pictures[0])],
+        "records": records,
+        "chain_commit": chain_commitment(bytes.fromhex(proof.salt), record),
+        "orig_commit_of_one": original_commitment(bytes.fromhex(proof.orig_salt), sums[:1]),
+        "orig_commit_of_both": original_commitment(bytes.fromhex(proof.orig_salt), sums),
     }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from fairwitness_core.model import agency, call, custody, hub, request, response
+from fairwitness_core.model import agency, call, custody, hub, recording, request, response
 from fairwitness_core.verify import layout
 from fairwitness_core.wire import dsse
 
@@ -107,6 +107,25 @@ def documents(world: World):
         ),
         dsse.CALL,
         [console],
+    )  # fmt: skip
+    first, second = (world.secret(f"segment {n}") for n in (1, 2))
+    rows = [recording.sample_digest(world.secret("avcC"), world.secret(f"picture {n}")) for n in range(3)]
+    links = (
+        recording.ProofLink(
+            sha256=first.hex(), pictures=recording.pictures_root(rows).hex(), start=1_790_041_000_250, end=1_790_041_060_317,
+            after="camera",
+        ),
+        recording.ProofLink(sha256=second.hex(), start=1_790_041_060_317, end=1_790_041_120_300, after=""),
+    )  # fmt: skip
+    before = world.secret("record before")
+    yield (
+        recording.RecordingProof(
+            response_id=rid, clip="clip-01.mp4", salt=world.secret("chain salt").hex(), before=before.hex(),
+            head=links[1].record(links[0].record(before)).hex(), orig_salt=world.secret("orig salt").hex(), links=links,
+            pictures=(b"".join(rows),),
+        ),
+        None,
+        [],
     )  # fmt: skip
     yield layout.SealedFile(sealed=sealed, size=4_194_305), None, []
     event = custody.CustodyEvent(

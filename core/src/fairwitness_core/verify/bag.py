@@ -136,7 +136,7 @@ class _Procedure:
         with self._check(4, "The request stands in the public log", layout.REQUEST_PROOF) as check:
             entry, proof = self.intake.read(layout.REQUEST_ENTRY), self.intake.read(layout.REQUEST_PROOF)
             policy, genesis = self._needs_keys()
-            self.inclusion = _included(policy, genesis.public_log, proof, entry)
+            self.inclusion = included(policy, genesis.public_log, proof, entry)
             head = self.inclusion.checkpoint
             seen = ", ".join(f"{name} on {utc(at)}" for name, at in head.times)
             check.detail = (
@@ -159,7 +159,7 @@ class _Procedure:
             # 5.2 A tick in the public log binds the directory's bytes.
             check.where = layout.TICK_PROOF
             entry = self.intake.read(layout.TICK_ENTRY)
-            inclusion = _included(policy, genesis.public_log, self.intake.read(layout.TICK_PROOF), entry)
+            inclusion = included(policy, genesis.public_log, self.intake.read(layout.TICK_PROOF), entry)
             check.where = layout.TICK_ENTRY
             tick = FeedTick.parse(dsse.Envelope.parse(entry).verify(dsse.ENTRY, hub))
             check.where = layout.DIRECTORY
@@ -362,9 +362,9 @@ class _Procedure:
             event = CustodyEvent.from_statement(envelope.payload)
             self._by_agency(envelope, request.agency, event.at)
             path = paths["nonce"]
-            nonce = _nonce(self.intake.read(path))
+            nonce = nonce_of(self.intake.read(path))
             path = paths["tlog-proof"]
-            inclusion = _included(policy, genesis.sealed_log, self.intake.read(path), commitment(nonce, data))
+            inclusion = included(policy, genesis.sealed_log, self.intake.read(path), commitment(nonce, data))
         except ProtocolError as error:
             check.refuse(path, error)
             return None
@@ -515,7 +515,7 @@ class _Procedure:
                 check.detail = f"The hub signed that it received {len(present)} of {len(paths)} responses, as these very bytes."
 
 
-def _included(policy: Policy, ledger: str, proof: bytes, leaf: bytes) -> VerifiedInclusion:
+def included(policy: Policy, ledger: str, proof: bytes, leaf: bytes) -> VerifiedInclusion:
     """Verify that `leaf` stands in the ledger with this key, under the policy's quorum; raises ProtocolError."""
     found = TlogProof.parse(proof).verify(policy, leaf)
     if found.checkpoint.log != VerifierKey.parse(ledger):
@@ -536,7 +536,7 @@ def _at(payload: bytes) -> int:
     return at
 
 
-def _nonce(data: bytes) -> bytes:
+def nonce_of(data: bytes) -> bytes:
     """Read a nonce file: 64 lower-case hex digits and a newline; raises ProtocolError."""
     try:
         nonce = bytes.fromhex(data[:64].decode("ascii"))

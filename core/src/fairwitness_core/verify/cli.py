@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from fairwitness_core.model.hub import LogGenesis
+from fairwitness_core.model.recording import MAX_PROOF, RecordingProof
 from fairwitness_core.tlog import note, tiles
 from fairwitness_core.verify import report as reports
 from fairwitness_core.verify.bag import verify_bag
+from fairwitness_core.verify.checks import BagReport
 from fairwitness_core.verify.log import LogCheck, LogReport, check_log
+from fairwitness_core.verify.recording import digest_of, verify_recording
 from fairwitness_core.verify.trust import TrustPolicy
 from fairwitness_core.wire import dsse
 from fairwitness_core.wire.errors import ProtocolError
@@ -125,6 +128,11 @@ def _bag(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot read {folder}: {error.strerror}") from error
     if progress:
         sys.stderr.write("\r\x1b[K")
+    return _report(arguments, report)
+
+
+def _report(arguments: argparse.Namespace, report: BagReport) -> int:
+    """Print a report, write its page where one is wanted, and return its exit code."""
     if arguments.html:
         try:
             Path(arguments.html).write_text(reports.to_html(report, str(arguments.bag)), encoding="utf-8")
@@ -132,6 +140,30 @@ def _bag(arguments: argparse.Namespace) -> int:
             raise UsageError(f"cannot write {arguments.html}: {error.strerror}") from error
     sys.stdout.write(reports.to_json(report) if arguments.json else reports.to_text(report, str(arguments.bag)))
     return report.exit_code
+
+
+def _recording(arguments: argparse.Namespace) -> int:
+    trust = _trust(arguments.trust)
+    folder = _folder(arguments.bag)
+    try:
+        proof = RecordingProof.read(_read(arguments.proof, MAX_PROOF + 1))
+    except ProtocolError as error:
+        raise UsageError(f"{arguments.proof} is no recording proof: {error.message} [{error.code}]") from error
+    originals = []
+    for name in arguments.original:
+        try:
+            with Path(name).open("rb") as stream:
+                originals.append((name, digest_of(stream)))
+        except OSError as error:
+            raise UsageError(f"cannot read {name}: {error.strerror}") from error
+    progress = _progress(sys.stderr)
+    try:
+        report = verify_recording(FolderFiles(folder), proof, trust, originals, progress=progress)
+    except OSError as error:
+        raise UsageError(f"cannot read {folder}: {error.strerror}") from error
+    if progress:
+        sys.stderr.write("\r\x1b[K")
+    return _report(arguments, report)
 
 
 def _folder_fetch(base: Path) -> Fetch:
@@ -259,8 +291,19 @@ def _print_log(
     sys.stdout.write("\n".join([*lines, reports.plain(verdict)]) + "\n")
 
 
-def _parser(log: bool) -> argparse.ArgumentParser:
-    if log:
+def _parser(kind: str) -> argparse.ArgumentParser:
+    if kind == "recording":
+        parser = argparse.ArgumentParser(
+            "fairwitness-verify recording",
+            description="Check an owner's proof of where a clip of an exported evidence folder comes from, offline.",
+        )
+        parser.add_argument("bag", metavar="BAG", help="the exported folder, which holds `bag` and `seal`")
+        parser.add_argument("proof", metavar="PROOF", help="the file that the owner made with `reveal-recording`")
+        parser.add_argument(
+            "--original", metavar="FILE", action="append", default=[], help="an untouched original, if you have any"
+        )
+        parser.add_argument("--html", metavar="FILE", help="also write the report as a page for printing")
+    elif kind == "log":
         parser = argparse.ArgumentParser("fairwitness-verify log", description="Re-verify a whole published log.")
         parser.add_argument("log", metavar="DIR-or-URL", help="the log, or the hub's folder or address that holds it")
         parser.add_argument("--ledger", choices=("public", "sealed"), default="public", help="which of a hub's two logs")
@@ -269,7 +312,7 @@ def _parser(log: bool) -> argparse.ArgumentParser:
             "fairwitness-verify",
             description="Check an exported evidence folder, offline.",
             epilog="Exit: 0 all holds under the pinned keys; 1 something failed; 2 wrong use; 3 consistent, keys not pinned. "
-            "`fairwitness-verify log` checks a whole log.",
+            "`fairwitness-verify log` checks a whole log, `fairwitness-verify recording` where a clip comes from.",
         )
         parser.add_argument("bag", metavar="BAG", help="the exported folder, which holds `bag` and `seal`")
         parser.add_argument("--html", metavar="FILE", help="also write the report as a page for printing")
@@ -281,18 +324,18 @@ def _parser(log: bool) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 verified, 1 failed, 2 wrong use, 3 consistent but not pinned."""
     words = list(sys.argv[1:] if argv is None else argv)
-    log = words[:1] == ["log"]
+    kind = words[0] if words[:1] in (["log"], ["recording"]) else "bag"
     # `bag` before a folder is the subcommand's name; alone it is a folder of that name.
-    if log or (words[:1] == ["bag"] and len(words) > 1 and not words[1].startswith("-")):
+    if kind != "bag" or (words[:1] == ["bag"] and len(words) > 1 and not words[1].startswith("-")):
         words = words[1:]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without an agency's letters is no failed check
     try:
-        arguments = _parser(log).parse_args(words)
+        arguments = _parser(kind).parse_args(words)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE
     try:
-        return _log(arguments) if log else _bag(arguments)
+        return {"log": _log, "recording": _recording, "bag": _bag}[kind](arguments)
     except UsageError as error:
         sys.stderr.write(f"fairwitness-verify: {reports.plain(str(error))}\n")
         return USAGE
