@@ -32,6 +32,7 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_claims.py
+	$(BIN)/python scripts/audit.py
 
 bench: venv
 	$(BIN)/python -m benchmarks

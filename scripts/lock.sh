@@ -7,3 +7,6 @@ compile() { uv pip compile --quiet --universal --python-version 3.12 --generate-
 compile requirements/core.txt core/pyproject.toml requirements/build.in
 compile requirements/run.txt core/pyproject.toml pyproject.toml requirements/build.in
 compile requirements/dev.txt core/pyproject.toml pyproject.toml requirements/build.in requirements/dev.in
+# Tools that run in environments of their own, so that what they need is not part of the program's.
+compile requirements/audit.txt requirements/audit.in
+compile requirements/fuzz.txt requirements/fuzz.in

@@ -23,7 +23,8 @@ OPS = {
     "request_submit": {"envelope": "AAAA"}, "request_state": {"request_id": "0" * 32}, "request_withdraw": {"envelope": "AAAA"},
     "sealed_append": {"commitments": ["A" * 43 + "="]}, "sealed_proof": {"commitment": "A" * 43 + "="},
     "public_proof": {"index": 0}, "inbox_list": {}, "inbox_ack": {"response_ids": [RID]},
-    "inbox_accounting": {"day": "20260101"}, "withdrawals_list": {"after": 0}, "status_put": {"envelopes": ["AAAA"]}, "inbox_fetch": {"response_id": RID},
+    "inbox_accounting": {"day": "20260101"}, "withdrawals_list": {"after": 0},
+    "status_put": {"envelopes": ["AAAA"]}, "inbox_fetch": {"response_id": RID},
 }  # fmt: skip
 
 
