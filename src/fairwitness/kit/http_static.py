@@ -9,10 +9,12 @@ gave before, as long as the file behind it is the same file; it decides nothing.
 
 import contextlib
 import enum
+import math
 import os
 import re
 import stat
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,12 +32,13 @@ _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]*")
 _KEEP = "fairwitness_keep"
 _BLOCK = 1 << 18  # bytes of a large file handed to the server at once
 _HOSTS = 64
+_GROWING_SECONDS = 1.0
 
 
 class Cache(enum.Enum):
     """How long a file may be kept by whoever fetched it.
 
-    GROWING says the same as SHORT, of a file whose caching will change while its bytes stay: `Remembered` leaves it alone.
+    GROWING says the same as SHORT, of a file whose caching will change while its bytes stay: `Remembered` asks again each second.
     """
 
     IMMUTABLE = "immutable"
@@ -83,8 +86,8 @@ def static_files(root: Path | Callable[[], Path], policy: Callable[[str], Cache 
         answer.block_size = _BLOCK
         del answer.headers["Content-Disposition"]
         answer.headers["Cache-Control"] = cache.header
-        if cache is not Cache.GROWING:
-            setattr(answer, _KEEP, (str(target), _signature(os.fstat(stream.fileno()))))
+        lasts = _GROWING_SECONDS if cache is Cache.GROWING else math.inf
+        setattr(answer, _KEEP, (str(target), _signature(os.fstat(stream.fileno())), lasts))
         return _mark(answer)
 
     return view
@@ -112,11 +115,22 @@ class Known:
     status: str
     headers: _Headers
     body: bytes
+    until: float
 
     @property
     def code(self) -> int:
         """Return the status as a number."""
         return int(self.status[:3])
+
+    def holds(self) -> bool:
+        """Tell whether the file is still the one that was read."""
+        if time.monotonic() > self.until:
+            return False
+        try:
+            found = os.lstat(self.file)
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and _signature(found) == self.signature
 
 
 class Remembered:
@@ -124,8 +138,9 @@ class Remembered:
 
     An answer is given again only to a request that asks for the same path by GET, without query or body, over the same
     scheme, under a name of this node that `inner` accepted before, and only while the file is the one that was read then
-    (device, inode, size, times). Everything else goes to `inner`, which alone decides. Nothing about who asks is kept:
-    what is kept are public files, at most `room` bytes of those of at most `largest` bytes, the least asked for go first.
+    (device, inode, size, times), of a GROWING file only for a second. All else goes to `inner`, which alone decides. Nothing
+    about who asks is kept: what is kept are public files, at most `room` bytes of those of at most `largest` bytes; the least
+    asked for go first.
     """
 
     def __init__(self, inner: _Wsgi, *, room: int = 1 << 26, largest: int = 1 << 20) -> None:
@@ -148,7 +163,7 @@ class Remembered:
         """Return the answer to this request if it was given before and holds; needs no thread and no database."""
         key = self._key(environ)
         found = self._answers.get(key) if key is not None else None
-        if key is None or found is None or environ["HTTP_HOST"] not in self._hosts or not _is(found):
+        if key is None or found is None or environ["HTTP_HOST"] not in self._hosts or not found.holds():
             return None
         # Two threads may do this at once; an answer that was dropped in between is merely not moved.
         with contextlib.suppress(KeyError):
@@ -189,7 +204,7 @@ class Remembered:
                 answer.close()
         status, headers = seen[0]
         if len(body) == keep[1][2] and ("Content-Length", str(len(body))) in headers:
-            self._put(key, environ["HTTP_HOST"], Known(keep[0], keep[1], status, headers, body))
+            self._put(key, environ["HTTP_HOST"], Known(keep[0], keep[1], status, headers, body, time.monotonic() + keep[2]))
         return [body]
 
     def _put(self, key: tuple[str, str, bool], host: str, answer: Known) -> None:
@@ -201,11 +216,3 @@ class Remembered:
             self._answers[key] = answer
             while self._held > self._room:
                 self._held -= len(self._answers.popitem(last=False)[1].body)
-
-
-def _is(answer: Known) -> bool:
-    try:
-        found = os.lstat(answer.file)
-    except OSError:
-        return False
-    return stat.S_ISREG(found.st_mode) and _signature(found) == answer.signature

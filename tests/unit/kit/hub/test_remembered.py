@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import time
 
 import pytest
 from django.core.wsgi import get_wsgi_application
@@ -140,16 +141,21 @@ def test_any_path_and_any_mixture(tree, steps, changes):
         assert call(fast, target, **mixed) == call(plain, target, **mixed)
 
 
-def test_a_file_is_read_once_and_then_remembered(tree):
+def test_a_file_is_read_once_and_then_remembered(tree, monkeypatch):
     counting = Counting()
     fast = Remembered(counting)
     for _again in range(5):
         assert call(fast)[0] == call(fast, "/log/checkpoint")[0] == "200 OK"
     assert counting.count == 2
-    # A growing day and what is too large go to the framework each time.
+    # What is too large goes to the framework each time, a growing day once a second.
     for _again in range(2):
         call(fast, "/log/day")
         call(fast, "/log/large")
+    assert counting.count == 5
+    later = time.monotonic() + 1.1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert call(fast, "/log/day")[2] == b"one"
+    assert call(fast, "/log/checkpoint")[2] == b"head"
     assert counting.count == 6
 
 
