@@ -1,6 +1,7 @@
 """What a recorder decides: times, cuts, names, pauses, and the chain of what it wrote."""
 # ruff: noqa: PT017 - either a value or an error is right
 
+import itertools
 import json
 import struct
 from fractions import Fraction
@@ -14,7 +15,7 @@ from fairwitness.home.adapters import segments
 from fairwitness.home.adapters.chain import Chain, Link, file_sha256, genesis, record_of
 from fairwitness.home.adapters.rtsp import check_address, look_at_chain
 from fairwitness.home.adapters.task import Task
-from fairwitness.home.recordings.timeline import clips_in_window
+from fairwitness.home.recordings.timeline import JOIN_S, Place, clips_in_window, join
 
 NOW = 1_780_000_000_000
 times = st.integers(1_500_000_000_000, 4_000_000_000_000)
@@ -159,6 +160,77 @@ def test_links_follow_as_the_formula_says(chained):
     import hashlib  # noqa: PLC0415
 
     assert record_of(b"a" * 32, b"b" * 32, 1, 2) == hashlib.sha256(b"a" * 32 + b"b" * 32 + struct.pack(">QQ", 1, 2)).digest()
+
+
+def test_a_link_with_pictures_says_so_in_its_record_and_an_old_one_reads_on(chained):
+    import hashlib  # noqa: PLC0415
+
+    chain, _folder = chained
+    sums = {"sha256": "aa" * 32, "size": 1, "codec": "h264", "after": ""}
+    old = chain.append(start=NOW, end=NOW + 1, path="a.mp4", **sums)
+    new = chain.append(start=NOW + 1, end=NOW + 2, path="b.mp4", pictures="bb" * 32, **sums)
+    assert b"pictures" not in old.encode()
+    assert Link.parse(new.encode()[:-1]) == new
+    tail = struct.pack(">QQ", NOW + 1, NOW + 2)
+    assert new.record == hashlib.sha256(bytes.fromhex(old.record) + b"\xaa" * 32 + b"\xbb" * 32 + tail).hexdigest()
+    assert list(chain.verify()) == []
+    (day,) = chain.days()
+    lines = day.read_bytes().splitlines(keepends=True)
+    for forged in (new.encode().replace(b"bb", b"cc"), new.encode().replace(b',"pictures":"' + b"bb" * 32 + b'"', b"")):
+        day.write_bytes(lines[0] + forged)
+        assert list(chain.verify()) == ["link 1: it does not follow from the one before it"]
+    for bad in (b"", b"xx" * 32, b"BB" * 32):
+        with pytest.raises(ProtocolError):
+            Link.parse(new.encode()[:-1].replace(b"bb" * 32, bad))
+
+
+def test_links_near_a_time_are_found_in_the_order_of_the_chain(chained):
+    chain, folder = chained
+    day = 86_400_000
+    made = [add(chain, folder, NOW + n * day, NOW + n * day + 1000) for n in range(6)]
+    made.append(add(chain, folder, NOW + 2 * day + 5000, NOW + 2 * day + 6000, after="clock"))  # the clock was set back
+    assert chain.near(NOW + 3 * day) == made[1:]
+    assert chain.near(NOW + 3 * day, NOW + 3 * day + 1000) == made[1:5]
+    assert chain.near(NOW + 20 * day) == made[5:]
+    assert Chain(chain.root / "none").near(NOW) == []
+
+
+place = st.builds(
+    Place,
+    st.sampled_from(["a", "b"]),
+    st.integers(0, 300).map(lambda n: n / 4),
+    st.sampled_from([0.0, 5.0, 9.75]),
+    st.booleans(),
+    st.none() | st.integers(0, 9),
+    st.booleans(),
+)
+
+
+@given(st.lists(place, max_size=12).map(lambda found: sorted(found, key=lambda p: p.start)))
+def test_each_recording_is_in_one_run_and_no_run_has_a_gap(places):
+    runs = join(places)
+    assert sorted(index for run in runs for index, _offset in run) == list(range(len(places)))
+    for run in runs:
+        assert run[0][1] == 0.0
+        assert len({places[index].source for index, _offset in run}) == 1
+        for (a, at), (b, then) in itertools.pairwise(run):
+            assert at + places[a].seconds - 1e-6 <= then <= at + places[a].seconds + JOIN_S
+            assert abs(places[run[0][0]].start + then - places[b].start) <= JOIN_S
+            if places[b].chained:
+                assert places[b].follows
+                assert places[b].link == places[a].link + 1
+
+
+def test_forty_minutes_of_segments_are_one_run():
+    # Names say whole seconds, lengths do not: the true times are what the lengths add up to.
+    at, places = 0.7, []
+    for _ in range(40):
+        places.append(Place("x", float(int(at)), 60.0625))
+        at += 60.0625
+    (run,) = join(places)
+    assert [offset for _index, offset in run] == pytest.approx([60.0625 * n for n in range(40)], abs=1.0)
+    places[20] = Place("x", places[20].start + 2, 60.0)
+    assert next(len(run) for run in join(places)) == 20
 
 
 def test_a_changed_file_and_a_changed_link_show(chained):

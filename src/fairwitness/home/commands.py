@@ -57,6 +57,13 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     answer.add_argument("--contact", default="")
     answer.add_argument("--sound", action="store_true", help="keep the sound")
     answer.add_argument("--no-clips", action="store_true", help="a statement alone")
+    answer.add_argument(
+        "--clip",
+        action="append",
+        metavar="RECORDING[-LAST][@START[-END]]",
+        help="choose this instead of all: a recording's number, or the first and last of several that follow each other; seconds "
+        "from the first one's start",
+    )
     share = _add(actions, "share", "consent to a draft: seal it and send it after the random delay", _share)
     share.add_argument("answer", type=int)
     share.add_argument("--now", action="store_true", help="skip the delay")
@@ -75,6 +82,11 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     _add(actions, "answers", "all answers, as JSON", _answers)
     reveal = _add(actions, "reveal-original", "open the commitment to a clip's untouched original", _reveal)
     reveal.add_argument("clip", type=int)
+    proof = _add(actions, "reveal-recording", "write a proof of which recordings a sent clip was cut from, to hand out", _proof)
+    proof.add_argument("answer", type=int)
+    proof.add_argument("clip", help="its name, such as clip-01.mp4, or its number")
+    proof.add_argument("out", type=Path, help="the file to write; it must not exist")
+    proof.add_argument("--originals", type=Path, metavar="FOLDER", help="also copy the untouched originals to this folder")
     _add(actions, "trust", "print the trust file for `fairwitness verify --trust`", _trust)
     operate.register(actions, OPERATIONS)
 
@@ -317,6 +329,9 @@ def _answer(options: argparse.Namespace) -> None:
     answer = answers.draft(options.request)
     if options.no_clips:
         answers.set_clips(answer.pk, [])
+    elif options.clip:
+        wanted = [answers.read_choice(text) for text in options.clip]
+        answers.set_clips(answer.pk, [replace(choice, mute=not options.sound) for choice in wanted])
     elif options.sound:
         chosen = [choice for clip in answer.clips.all() if (choice := answers.choice_of(clip)) is not None]
         answers.set_clips(answer.pk, [replace(choice, mute=False) for choice in chosen])
@@ -391,6 +406,12 @@ def _reveal(options: argparse.Namespace) -> None:
     from fairwitness.home.services import sharing  # noqa: PLC0415
 
     _print(asdict(sharing.reveal_original(options.clip)))
+
+
+def _proof(options: argparse.Namespace) -> None:
+    from fairwitness.home.services import provenance  # noqa: PLC0415
+
+    _print(asdict(provenance.reveal(options.answer, options.clip, options.out, options.originals)))
 
 
 def _trust(_options: argparse.Namespace) -> None:

@@ -130,7 +130,11 @@ def test_recorded_killed_unplugged_and_answered_from(home, camera, journal_lines
     (request,) = [r for r in Request.objects.all() if r.hits]
     answer = answers.draft(request.pk)
     chosen = answer.clips.count()
-    assert len(rows) - 1 <= chosen  # the last one may have begun after the window
+    held = chosen + sum(clip.pieces.count() for clip in answer.clips.all())
+    assert len(rows) - 1 <= held  # the last one may have begun after the window
+    assert chosen < held  # what followed without a gap was joined
+    links = recorders.chain(row).read()[0]
+    assert [bool(link.pictures) for link in links] == [camera.codec == "h264"] * len(links)
     answers.confirm(answer.pk, at_once=True)
     delivery.seal_due(home.now)
     assert delivery.upload_due(home.now) == 1
@@ -139,6 +143,7 @@ def test_recorded_killed_unplugged_and_answered_from(home, camera, journal_lines
     opened, clips = open_response(home, answer.response_id)
     manifest = verify_responder(Manifest, opened.manifest)
     assert {clip.time_source for clip in manifest.clips} == {"camera"}
+    assert all(clip.chain_commit for clip in manifest.clips)
     assert len(clips) == chosen
     assert manifest.gaps
 

@@ -84,14 +84,16 @@ def test_only_what_is_asked_about_is_fetched_and_it_answers_the_request(home, nv
 
     matching.rematch(home.now)
     answer = answers.draft(request.pk)
-    assert answer.clips.count() == 3
+    assert [clip.pieces.count() for clip in answer.clips.all()] == [1, 0]  # the first two follow each other
     answers.confirm(answer.pk, at_once=True)
     delivery.seal_due(home.now)
     assert delivery.upload_due(home.now) == 1
     answer.refresh_from_db()
     opened, clips = open_response(home, answer.response_id)
     manifest = verify_responder(Manifest, opened.manifest)
-    assert [clip.time_source for clip in manifest.clips] == ["camera"] * 3
+    assert [clip.time_source for clip in manifest.clips] == ["camera"] * 2
+    assert all(clip.chain_commit for clip in manifest.clips)
+    assert (manifest.clips[0].start, manifest.clips[0].end) == (int(at), round(at + 8))
     assert (round(at + 8), round(at + 100)) in [(gap.start, gap.end) for gap in manifest.gaps]
     assert not any(b"front_door" in data for data in (opened.manifest, *clips.values()))
 

@@ -533,6 +533,63 @@ def test_gaps_are_declared(asked):
     assert Path(answer.clips.get().source_path).name == "porch.mp4"
 
 
+def minutes(count, first, *, size=1):
+    """Recordings of a minute each, one behind the other, as a scan would leave them."""
+    (row,) = Recording.objects.all()
+    Recording.objects.all().delete()
+    for number in range(count):
+        row.pk, row.path, row.size, row.codec, row.time_source = None, f"{number:02}.mp4", size, "hevc", "name"
+        row.start, row.end, row.seconds = first + 60 * number, first + 60 * (number + 1), 60.0
+        row.save(force_insert=True)
+
+
+def test_forty_minutes_of_one_minute_files_are_one_clip(asked):
+    document = matching.document(requests.get(f"{1:032x}"))
+    minutes(62, document.from_ - 40)
+    answer = answers.draft(f"{1:032x}")
+    (clip,) = answer.clips.all()
+    assert clip.pieces.count() == 60  # an hour's window with its pre-roll touches 61 of them
+    assert (clip.started + clip.cut_start, answers.left_out(answer)) == (document.from_ - 30, 0)
+    last = clip.pieces.last()
+    assert clip.cut_end == pytest.approx(document.to - clip.started, abs=2)
+    assert last.offset == pytest.approx(3600, abs=2)
+    assert clip.cut_end > last.offset
+
+
+def test_a_run_is_cut_where_a_clip_would_become_too_large(asked):
+    document = matching.document(requests.get(f"{1:032x}"))
+    minutes(60, document.from_, size=70 << 20)  # HEVC becomes larger when it is converted: counted twice
+    answer = answers.draft(f"{1:032x}")
+    kept = [1 + clip.pieces.count() for clip in answer.clips.all()]
+    assert kept[0] == 12
+    assert 140 * sum(kept) <= 3584  # MiB
+    assert answers.left_out(answer) == 60 - sum(kept) > 0
+    again = [answers.choice_of(clip) for clip in answer.clips.all()]
+    answers.set_clips(answer.pk, again)
+    assert [1 + clip.pieces.count() for clip in answer.clips.all()] == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        ("7", ClipChoice(7, 0.0, None)),
+        ("7-12", ClipChoice(7, 0.0, None, through=12)),
+        ("7@1.5", ClipChoice(7, 1.5, None)),
+        ("7-12@30-2400", ClipChoice(7, 30.0, 2400.0, through=12)),
+        ("7-", None),
+        ("7@-3", None),
+        ("x", None),
+        ("7@1-2-3", None),
+    ],
+)
+def test_a_choice_is_read_from_the_command_line(text, choice):
+    if choice is not None:
+        assert answers.read_choice(text) == choice
+        return
+    with pytest.raises(Refused, match=r"answer\.choice"):
+        answers.read_choice(text)
+
+
 def test_a_draft_says_how_many_stretches_it_has_no_room_for(asked):
     """More recordings than an answer holds: the first are chosen, the rest are counted, never dropped unsaid."""
     (row,) = Recording.objects.all()

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,7 @@ TERMS_SHA256 = hashlib.sha256(TERMS.encode()).hexdigest()
 KEEP_DAYS = 365
 MAX_KEEP_DAYS = 3650
 MAX_GAPS = 64
+_CHOICE = re.compile(r"(\d{1,15})(?:-(\d{1,15}))?(?:@(\d{1,7}(?:\.\d{1,3})?)(?:-(\d{1,7}(?:\.\d{1,3})?))?)?")
 # A clip's size is known only when it is made: what its recordings' sizes say of it stays well below what is allowed.
 ROOM = MAX_CLIP - (MAX_CLIP >> 3)
 ROOM_ALL = MAX_RESPONSE - (MAX_RESPONSE >> 3)
@@ -142,6 +144,17 @@ def _at_key_frames(choices: Sequence[ClipChoice], rows: Mapping[int, Recording])
     keys = keys_before([(sources.path_of(rows[choice.recording]), choice.start) for choice in inside])
     near = {id(c): key for c, key in zip(inside, keys, strict=True) if key is not None and c.start - key <= KEY_S}
     return [replace(choice, start=min(near.get(id(choice), choice.start), choice.start)) for choice in choices]
+
+
+def read_choice(text: str) -> ClipChoice:
+    """Read `RECORDING[-LAST][@START[-END]]`: numbers of recordings, seconds from the first one's start. Raises Refused."""
+    match = _CHOICE.fullmatch(text)
+    if match is None:
+        raise invalid("answer.choice", _("A clip is chosen as RECORDING, RECORDING-LAST, or either with @START-END in seconds."))
+    first, last, start, end = match.groups()
+    return ClipChoice(
+        int(first), float(start or 0), None if end is None else float(end), through=None if last is None else int(last)
+    )
 
 
 def choice_of(clip: AnswerClip) -> ClipChoice | None:
