@@ -12,7 +12,7 @@ from ninja import Router
 from ninja.params.functions import Query
 
 from fairwitness.home.access import Owner
-from fairwitness.home.services import masks, previews
+from fairwitness.home.services import marks, masks, previews
 from fairwitness.home.services.previews import Opened
 from fairwitness.kit.api import StrictSchema
 
@@ -31,6 +31,24 @@ class MaskIn(StrictSchema):
 
     name: str
     points: list[list[float]]
+
+
+class SwitchIn(StrictSchema):
+    """On (true) or off."""
+
+    on: bool
+
+
+@router.post("/cameras/{int:camera_id}/marks", auth=owner)
+def camera_marks(request: HttpRequest, camera_id: int, body: SwitchIn) -> Json:
+    """Find motion and persons in a camera's recordings, or no more: then its marks go."""
+    return {"camera": camera_id, "marks_on": marks.switch(camera_id, on=body.on).marks_on}
+
+
+@router.get("/cameras/{int:camera_id}/timeline", auth=owner)
+def camera_timeline(request: HttpRequest, camera_id: int, begin: int = Query(alias="from"), end: int = Query(alias="to")) -> Json:
+    """What a camera recorded between two times, what not and why, and the marks."""
+    return asdict(marks.timeline(camera_id, begin, end))
 
 
 @router.get("/cameras/{int:camera_id}/masks", auth=owner)

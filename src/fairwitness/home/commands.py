@@ -11,6 +11,7 @@ from typing import Any
 
 from fairwitness.home.adapters import commands as recorders
 from fairwitness.home.lan import commands as lan
+from fairwitness.home.marks import commands as pictures
 from fairwitness.home.operate import OPERATIONS
 from fairwitness.kit import config, files, supervise
 from fairwitness.kit.config import ConfigError
@@ -109,6 +110,7 @@ def _camera(actions: Any) -> None:
     _add(inner, "list", "all cameras, as JSON", _camera_list)
     _add(inner, "remove", "forget a camera", _camera_remove).add_argument("camera", type=int)
     recorders.register(inner, _add)
+    pictures.register(inner, _add)
 
 
 def _source(actions: Any) -> None:

@@ -5,7 +5,20 @@ from collections.abc import Callable
 from fairwitness.home import slots
 from fairwitness.home.config import Config
 from fairwitness.home.models import Answer, Recording, RefusedLine, Request
-from fairwitness.home.services import delivery, follower, join, matching, notifier, recorders, sharing, sources, tokens, uploads
+from fairwitness.home.services import (
+    delivery,
+    follower,
+    join,
+    marks,
+    matching,
+    notifier,
+    previews,
+    recorders,
+    sharing,
+    sources,
+    tokens,
+    uploads,
+)
 from fairwitness.kit import config
 from fairwitness.kit.beat import Job
 from fairwitness.kit.journal import Event, error_code, log
@@ -30,6 +43,8 @@ def beat_jobs() -> list[Job]:
         Job("retention", RETAIN_S, recorders.retain, at_start=True, lane="local"),
         Job("uploads", CHECK_S, uploads.check_due, at_start=True, lane="uploads"),
         Job("uploads.expire", EXPIRE_S, uploads.expire, at_start=True, lane="uploads"),
+        Job("previews", RETAIN_S, previews.clear, at_start=True, lane="local"),
+        Job("marks", LOCAL_S, marks.step, lane="marks"),
         Job("notify", LOCAL_S, notifier.deliver, lane="notify"),
         Job("seal", LOCAL_S, delivery.seal_due, at_start=True, lane="seal"),
         Job("upload", LOCAL_S, delivery.upload_due, lane="upload"),

@@ -124,7 +124,7 @@ def test_where_covering_fails_nothing_is_sealed(asked, monkeypatch, how):
                 raise ProtocolError("mask.format", "cannot")
 
         monkeypatch.setattr(areas.Painter, "paint", paint)
-        monkeypatch.setattr(delivery, "pass_to_spool", lambda job, make, cancelled: seal_response(job, make))
+        monkeypatch.setattr(delivery, "pass_to_spool", lambda job, make, **_more: seal_response(job, make))
     assert delivery.seal_due(asked.now) == 0
     answer.refresh_from_db()
     assert (answer.state, answer.spool) == ("failed", "")
@@ -143,7 +143,7 @@ def test_a_manifest_is_signed_only_for_what_was_covered(asked, monkeypatch):
     monkeypatch.setattr(
         delivery,
         "pass_to_spool",
-        lambda job, make, cancelled: real(replace(job, cuts=tuple(replace(c, masks=()) for c in job.cuts)), make),
+        lambda job, make, **_more: real(replace(job, cuts=tuple(replace(c, masks=()) for c in job.cuts)), make),
     )
     assert delivery.seal_due(asked.now) == 0
     answer.refresh_from_db()

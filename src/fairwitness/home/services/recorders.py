@@ -274,6 +274,8 @@ def marks(recorder_id: int, start: int, end: int) -> list[frigate.Mark]:
     row = get(recorder_id)
     if row.kind != "frigate":
         raise conflict("recorder.marks", _("This recorder marks nothing: it decodes no picture."))
+    if not row.source.camera.marks_on:
+        raise conflict("marks.off", _("Marks are off for this camera."), _("Switch them on first."))
     if not 0 <= start < end < 2**40:
         raise invalid("recorder.times", _("Give a begin and a later end."))
     try:

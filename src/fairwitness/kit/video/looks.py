@@ -21,5 +21,9 @@ def serve(job: dict[str, Any], say: Say) -> None:
             from fairwitness.kit.video import thumbs  # noqa: PLC0415
 
             thumbs.serve(path, job, say)
+        case "marks":
+            from fairwitness.kit.video import marks  # noqa: PLC0415
+
+            marks.serve(path, job, say)
         case other:
             raise ProtocolError("clip.look", "there is no such look at a recording", evidence=str(other))
