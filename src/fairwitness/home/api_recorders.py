@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ninja import Router
 
 from fairwitness.home.access import Owner
-from fairwitness.home.services import recorders
+from fairwitness.home.services import onvif, recorders
 from fairwitness.kit.api import StrictSchema
 
 router = Router()
@@ -45,6 +45,34 @@ class FrigateIn(StrictSchema):
     keep_bytes: int = 0
 
 
+class OnvifLookIn(StrictSchema):
+    """An ONVIF device, and the SHA-256 of its certificate where it signed its own."""
+
+    address: str
+    user: str = ""
+    password: str = ""
+    fingerprint: str = ""
+    profile: str = ""
+
+
+class OnvifIn(OnvifLookIn):
+    """An ONVIF camera's stream (`profile` "" = the best), or with `recordings` what the device recorded itself."""
+
+    camera: int
+    recordings: bool = False
+    recording: str = ""
+    folder: str = ""
+    keep_days: int = 14
+    keep_bytes: int = 0
+    sound: bool = False
+
+
+class DiscoverIn(StrictSchema):
+    """How many seconds to listen."""
+
+    seconds: float
+
+
 class KeepIn(StrictSchema):
     """How long to keep."""
 
@@ -70,6 +98,26 @@ def recorder_frigate(request: HttpRequest, body: FrigateIn) -> Json:
     """Fetch from a Frigate what requests ask about."""
     values = body.dict()
     return asdict(recorders.view(recorders.add_frigate(values.pop("camera"), values.pop("address"), **values)))
+
+
+@router.post("/onvif", auth=owner)
+def recorder_onvif(request: HttpRequest, body: OnvifIn) -> Json:
+    """Record an ONVIF camera from now on, or fetch from a device what requests ask about."""
+    values = body.dict()
+    return asdict(recorders.view(onvif.add(values.pop("camera"), values.pop("address"), **values)))
+
+
+@router.post("/onvif/look", auth=owner)
+def recorder_onvif_look(request: HttpRequest, body: OnvifLookIn) -> Json:
+    """What an ONVIF device has; nothing is stored."""
+    values = body.dict()
+    return asdict(onvif.look(values.pop("address"), **values))
+
+
+@router.post("/onvif/discover", auth=owner)
+def recorder_onvif_discover(request: HttpRequest, body: DiscoverIn) -> list[Json]:
+    """Ask the devices of this machine's networks who they are."""
+    return [asdict(one) for one in onvif.discover(body.seconds)]
 
 
 @router.put("/{int:recorder_id}", auth=owner)

@@ -17,7 +17,7 @@ from fairwitness_core.rules.matching import Watcher
 from fairwitness_core.wire import dsse
 from fairwitness_core.wire.errors import ProtocolError
 
-from fairwitness.home.adapters import frigate
+from fairwitness.home.adapters import frigate, onvif_again, onvif_recordings
 from fairwitness.home.adapters.base import Adapter, SourceProblem
 from fairwitness.home.adapters.chain import Chain
 from fairwitness.home.adapters.keeper import Keeper
@@ -25,13 +25,14 @@ from fairwitness.home.adapters.rtsp import RtspAdapter, check_address
 from fairwitness.home.adapters.task import Task
 from fairwitness.home.errors import conflict, invalid, unknown, unreachable
 from fairwitness.home.models import AnswerClip, AnswerPiece, Camera, Recorder, Recording, Request, Source
-from fairwitness.home.services import cameras
+from fairwitness.home.services import cameras, plugins
 from fairwitness.kit import clock, config, secrets_store
 from fairwitness.kit.journal import Event, log
 
 MAX_KEEP_DAYS = 3650
 QUIET_S = 60  # a camera that is silent for so long is a problem to be shown
 _FINE = frozenset({"recording", "connected"})
+_HIDDEN = ("certificate", "chain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def add_rtsp(
     check_address(address)
     secret = {"user": user, "password": password}
     limits = {"keep_days": keep_days, "keep_bytes": keep_bytes}
-    return _add("rtsp", camera_id, address, secret=secret, options={"sound": sound}, folder=folder, **limits)
+    return add_row("rtsp", camera_id, address, secret=secret, options={"sound": sound}, folder=folder, **limits)
 
 
 def add_frigate(
@@ -115,10 +116,16 @@ def add_frigate(
     options = {"camera": name, "certificate": certificate, "version": about.version}
     secret = {"user": user, "password": password}
     limits = {"keep_days": keep_days, "keep_bytes": keep_bytes}
-    return _add("frigate", camera_id, address, secret=secret, options=options, folder=folder, **limits)
+    return add_row("frigate", camera_id, address, secret=secret, options=options, folder=folder, **limits)
 
 
-def _add(
+def check_secret(*values: str) -> None:
+    """Refuse a user or password that no protocol carries. Raises Refused."""
+    if any(len(value) > 500 or not value.isprintable() for value in values):
+        raise invalid("recorder.secret", _("A user and a password are plain text of at most 500 characters."))
+
+
+def add_row(
     kind: str,
     camera_id: int,
     address: str,
@@ -129,10 +136,10 @@ def _add(
     keep_days: int,
     keep_bytes: int,
 ) -> Recorder:
+    """Store a recorder whose `kind` has checked its address; the credentials in `secret` are wrapped. Raises Refused."""
     camera = cameras.get(camera_id)
     check_limits(keep_days, keep_bytes)
-    if any(len(value) > 500 or not value.isprintable() for value in secret.values()):
-        raise invalid("recorder.secret", _("A user and a password are plain text of at most 500 characters."))
+    check_secret(*secret.values())
     if folder:
         place = Path(folder).expanduser()
         if not place.is_absolute() or not place.is_dir():
@@ -215,18 +222,29 @@ def view(row: Recorder) -> RecorderView:
         folder=row.source.folder,
         keep_days=row.keep_days,
         keep_bytes=row.keep_bytes,
-        options={key: value for key, value in row.options.items() if key not in ("certificate", "chain")},
-        state=str(status.get("state", "idle" if row.kind == "frigate" else "starting")),
+        options=_shown(row.options),
+        state=str(status.get("state", "starting" if row.kind == "rtsp" else "idle")),
         since=int(status.get("since", row.added_at)),
         problem=row.problem or row.source.problem,
         codec=str(status.get("codec", "")),
         sound_left_out=bool(status.get("sound_left_out", False)),
-        camera_ahead_ms=status.get("camera_ahead_ms"),
+        camera_ahead_ms=_camera_ahead(row, status),
         drift_ppm=status.get("drift_ppm"),
         recordings=len(sizes),
         bytes=sum(sizes),
         kept_at=row.kept_at,
     )
+
+
+def _shown(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: _shown(value) if isinstance(value, dict) else value for key, value in options.items() if key not in _HIDDEN}
+
+
+def _camera_ahead(row: Recorder, status: dict[str, Any]) -> int | None:
+    """Return what the camera's sender reports say of its clock; where it sends none, what it said when it was asked."""
+    measured: int | None = status.get("camera_ahead_ms")
+    stated: int | None = row.options.get("onvif", {}).get("ahead_ms")
+    return stated if measured is None else measured
 
 
 def chain(row: Recorder) -> Chain:
@@ -239,6 +257,11 @@ def adapter(row: Recorder) -> Adapter:
     folder = Path(row.source.folder)
     if row.kind == "rtsp":
         return RtspAdapter(folder, chain(row))
+    if row.kind == "plugin":
+        return plugins.adapter(row, folder, chain(row))
+    if row.kind == "onvif":
+        device = onvif_again.device(row.options["onvif"], _secret(row))
+        return onvif_recordings.OnvifAdapter(folder, chain(row), device, str(row.options["onvif"]["recording"]))
     return frigate.FrigateAdapter(folder, chain(row), _client(row), str(row.options["camera"]))
 
 
@@ -387,6 +410,12 @@ def keep(now: int) -> None:
         quiet = state not in _FINE and now - int(status.get("since", row.added_at)) >= QUIET_S
         stale = state in _FINE and now - int(status.get("at", now)) >= QUIET_S
         problem = state if quiet else "stalled" if stale else ""
+        said = row.options.get("onvif")
+        if said and onvif_again.due(said, now, problem):
+            again = onvif_again.ask(said, _secret(row), row.address, now, problem)
+            row.options |= {"onvif": again.options}
+            Recorder.objects.filter(pk=row.pk).update(options=row.options, address=again.address)
+            problem = again.problem or problem
         if problem != row.problem:
             if problem:
                 log(Event.CAMERA_UNREACHABLE, code=problem)
@@ -404,7 +433,9 @@ def running() -> dict[int, int]:
 
 
 def _mark(row: Recorder) -> str:
-    parts = (row.address, row.source.folder, json.dumps(row.options, sort_keys=True))
+    # What a camera says of its clock changes and is no reason to start its recorder anew.
+    options = {key: value for key, value in row.options.items() if key != "onvif"}
+    parts = (row.address, row.source.folder, json.dumps(options, sort_keys=True))
     return hashlib.sha256(repr(parts).encode() + bytes(row.secret)).hexdigest()
 
 
