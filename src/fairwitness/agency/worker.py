@@ -20,7 +20,7 @@ from fairwitness_core.crypto.segments import SUFFIX, SegmentReader, SegmentWrite
 from fairwitness_core.wire.errors import ProtocolError
 from fairwitness_core.wire.frames import ClipDigest
 
-from fairwitness.kit import files
+from fairwitness.kit import files, process
 from fairwitness.kit.video.boxes import check_clean
 from fairwitness.kit.video.opening import decodes, open_sealed
 
@@ -106,6 +106,7 @@ def _check(name: str, clip: BinaryIO) -> None:
 
 
 def _limit() -> None:
+    process.harden()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would be a plaintext file
     for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, _CPU_SECONDS), (resource.RLIMIT_NOFILE, _FILES)):
         hard = resource.getrlimit(kind)[1]

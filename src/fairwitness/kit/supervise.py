@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fairwitness.kit import config, files
+from fairwitness.kit import config, files, process
 from fairwitness.kit.files import FileLock, Locked
 from fairwitness.kit.journal import Event, error_code, log, place_of
 from fairwitness.kit.settings import config_of
@@ -53,7 +53,7 @@ def setup(role: str, data_dir: Path | None = None) -> None:
     if data_dir is not None:
         os.environ[config.DATA_VARIABLE] = str(data_dir.absolute())
     os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{role}.settings"
-    os.umask(0o077)
+    process.harden()
     import django  # noqa: PLC0415 - reads the environment set above
 
     django.setup()
@@ -75,6 +75,7 @@ def rsgi(role: str, largest_body: int) -> Any:
 
 
 def _application(role: str) -> Any:
+    process.harden()  # granian makes its workers itself, each a new process
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"fairwitness.{role}.settings")
     from django.core.wsgi import get_wsgi_application  # noqa: PLC0415 - reads the environment set above
 
@@ -295,6 +296,7 @@ def _beat(role: str, data_dir: Path) -> None:
 
 def child(name: str, role: str, data_dir: Path) -> None:
     """Be one of the children: web, beat or sequencer. An exception ends it with a place and a kind, never with its text."""
+    process.harden()
     threading.excepthook = lambda seen: _defect(seen.exc_value)
     try:
         _child(name, role, data_dir)
@@ -310,7 +312,6 @@ def _defect(error: BaseException | None) -> None:
 
 def _child(name: str, role: str, data_dir: Path) -> None:
     if name == "web":
-        os.umask(0o077)
         _watch_parent(_leave)
         _web(role, data_dir)
         return

@@ -9,6 +9,7 @@ from typing import Any
 
 from fairwitness_core.wire.errors import ProtocolError
 
+from fairwitness.kit import process
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.files import UnsafeMode
 from fairwitness.kit.operate import commands as operate
@@ -57,6 +58,7 @@ def _told(action: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Na
     """Turn what an operator can mend into one line and exit status 1."""
 
     def run(options: argparse.Namespace) -> int:
+        process.harden()
         try:
             action(options)
         except (WitnessError, UnsafeMode, Refused, ProtocolError, LookupError, OSError) as error:
