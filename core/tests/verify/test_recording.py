@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from core.tests.verify.bagworld import MemoryFiles
 from core.tests.verify.recordingworld import AVCC, STEP, Cut, Recorded, movie
 
-pytestmark = pytest.mark.claim("P16")
+pytestmark = pytest.mark.claim("P19")
 
 
 @functools.cache

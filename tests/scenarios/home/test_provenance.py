@@ -25,7 +25,7 @@ from tests.unit.home.conftest import folders, home, hub, lone, moment, sent, wor
 from tests.unit.home.test_sharing import open_response
 from tests.unit.media.pieces import footage, split
 
-pytestmark = [pytest.mark.slow, pytest.mark.claim("P16")]
+pytestmark = [pytest.mark.slow, pytest.mark.claim("P19")]
 LENGTH = 2.0
 
 
