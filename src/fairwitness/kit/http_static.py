@@ -25,7 +25,6 @@ from typing import Any
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from fairwitness.kit.accounts import gate
 from fairwitness.kit.middleware import STATIC_MARK
 
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]*")
@@ -65,6 +64,7 @@ def static_files(root: Path | Callable[[], Path], policy: Callable[[str], Cache 
     It takes the request and `path`; `policy(path)` names the caching, or None to serve nothing there. It answers 404 to a
     query string, to any step that begins with a dot or holds other than [A-Za-z0-9_.-], and to links.
     """
+    from fairwitness.kit.accounts import gate  # noqa: PLC0415 - needs the settings; `Cache` alone does not
 
     @gate.anyone("protocol files are the same public bytes for all (protocol.md 4.4)")
     def view(request: HttpRequest, path: str) -> HttpResponseBase:
