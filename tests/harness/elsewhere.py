@@ -172,3 +172,16 @@ def _copy(session: Any, source: str, target: str, owner: str) -> None:
 def _private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
+
+
+def take_up(folder: str) -> None:
+    """Be the node in `folder` as its config.toml says now: another database, another bucket, another user."""
+    from django.db import connection  # noqa: PLC0415 - after the environment is set
+
+    from fairwitness.kit import config  # noqa: PLC0415
+    from fairwitness.kit.postgresql import connecting  # noqa: PLC0415
+
+    config.load(type(config.current(config.RoleConfig)), Path(folder))
+    fresh = connecting.settings_of(config.current(config.RoleConfig))
+    connection.settings_dict.update(HOST=fresh["HOST"], PORT=fresh["PORT"], NAME=fresh["NAME"])
+    _be_whom_the_environment_names()

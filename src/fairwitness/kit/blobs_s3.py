@@ -103,8 +103,11 @@ def _open(settings: BlobsConfig, credentials: Path, area: str) -> "S3Blobs":
     return found
 
 
-def client_of(settings: BlobsConfig, credentials: Path) -> S3Store:
-    """Return the client of the bucket; raises ConfigError, UnsafeMode, OSError. Reads nothing from the environment."""
+def client_of(settings: BlobsConfig, credentials: Path, *, checksums: bool = False) -> S3Store:
+    """Return the client of the bucket; raises ConfigError, UnsafeMode, OSError. Reads nothing from the environment.
+
+    `checksums`: send a SHA-256 with each object, without which a bucket with a default retention takes none.
+    """
     parts = urlsplit(settings.url)
     if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigError("blobs.url must look like s3://bucket/prefix")
@@ -125,6 +128,8 @@ def client_of(settings: BlobsConfig, credentials: Path) -> S3Store:
     }
     if settings.endpoint:
         options["endpoint"] = settings.endpoint
+    if checksums:
+        options["checksum_algorithm"] = "SHA256"
     # The client would fill in whatever is not said from AWS_*: another server, or somebody else's token.
     for name in [name for name in os.environ if name.upper().startswith("AWS_")]:
         del os.environ[name]
@@ -149,6 +154,14 @@ def _credentials(path: Path) -> dict[str, str]:
     if unknown or wanted or not all(isinstance(value, str) for value in values.values()):
         raise ConfigError(f"{path} must hold access_key_id, secret_access_key and nothing else but session_token")
     return dict(values)
+
+
+def areas(client: S3Store) -> list[str]:
+    """Return the kinds of blobs of which the bucket has any objects, sorted. Raises BlobsUnavailable."""
+    try:
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in obstore.list_with_delimiter(client)["common_prefixes"])
+    except faults.BaseError as error:
+        raise BlobsUnavailable(error) from None
 
 
 class S3Blobs:
@@ -279,6 +292,18 @@ class S3Blobs:
             found |= {_name_in(path.removeprefix(start)) for path, _ in self._list(start)}
         done = set(self.names())
         yield from sorted(name for name in found - done if not under or name.startswith(f"{under}/"))
+
+    def anatomy(self, name: str) -> tuple[Stored, str, tuple[tuple[str, int], ...]] | None:
+        """Return what a blob is, its index's path, and path and size of each piece in order; None where there is no such blob."""
+        found = self._index(name)
+        if found is None:
+            return None
+        pieces = tuple((piece.path, piece.size) for piece in found.pieces)
+        return Stored(found.size, found.sha256), f"{self._area}/index/{name}", pieces
+
+    def part_paths(self) -> Iterator[str]:
+        """Yield the path of every part that is stored, joined or not."""
+        yield from (path for path, _ in self._list(f"{self._area}/part/"))
 
     def free(self) -> int | None:
         """Return None: a bucket has no end that it tells."""

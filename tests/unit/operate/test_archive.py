@@ -1,5 +1,6 @@
 """What an archive may hold, and what is refused before a byte is written."""
 
+import dataclasses
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import threading
 import pytest
 from fairwitness_core.crypto import seal
 
+from fairwitness.kit.config import RoleConfig
 from fairwitness.kit.operate import backup, checks, doctor, metrics
 from fairwitness.kit.operate.archive import Archive, BackupError, Writer
 from fairwitness.kit.operate.role import BackupPlan, Operations
@@ -184,10 +186,11 @@ def test_a_failed_backup_leaves_nothing(tmp_path, node, monkeypatch):
         backup.backup(operations(), node, node / "x.tar")
 
 
-def test_rows_in_postgresql_are_refused_and_not_half_copied(tmp_path, node):
-    (node / "config.toml").write_text('[database]\nurl = "postgresql://db.example.org/hub"\n')
-    with pytest.raises(BackupError, match="PostgreSQL"):
-        backup.backup(operations(), node, tmp_path / "x.tar")
+def test_rows_in_postgresql_need_their_owner_and_are_not_half_copied(tmp_path, node):
+    (node / "config.toml").write_text('[database]\nurl = "postgresql://n@localhost/hub"\n')
+    with pytest.raises(BackupError, match="--owner"):
+        backup.backup(dataclasses.replace(operations(), config=RoleConfig), node, tmp_path / "x.tar")
+    assert not list(tmp_path.glob("*.t*"))
 
 
 def test_the_secret_of_a_sign_in_provider_stays_out(tmp_path, node):

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -140,12 +140,14 @@ class Archive:
             raise BackupError(f"{path}: {wrong[0]} is not what the manifest says ({len(wrong)} in all); do not use this copy")
         return cls(path, about, seen, found)
 
-    def members(self) -> Iterator[tuple[Entry, seal.Readable]]:
-        """Yield each file with its bytes; raises BackupError where they are no longer those that `open` saw."""
+    def members(self, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[Entry, seal.Readable]]:
+        """Yield each `wanted` file with its bytes, to be read whole; raises BackupError where they are not those `open` saw."""
         with self.path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
                 if member.name == MANIFEST:
                     return
+                if not wanted(member.name):
+                    continue
                 entry, source = self.entries.get(member.name), tar.extractfile(member)
                 if entry is None or source is None:
                     raise BackupError(f"{self.path} changed while it was read")

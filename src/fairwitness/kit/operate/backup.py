@@ -1,7 +1,8 @@
 """Backup of a running node, and its restore into an empty folder, on this machine or another.
 
-The order makes the copy whole: first the databases (SQLite's online backup), then the heads of logs, then every file, then the
-logs' entries. So whatever a row or a head speaks of is there; a log may be longer than the rows, which are made from it at start.
+The order makes the copy whole: first the databases (SQLite's online backup; one snapshot of PostgreSQL), then the blobs of a
+bucket, then the heads of logs, then every file, then the logs' entries. So whatever a row or a head speaks of is there; a log
+may be longer than the rows, which are made from it at start.
 """
 
 import contextlib
@@ -23,8 +24,10 @@ from fairwitness_core.crypto import seal
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.kit import clock, config, files, foreign
+from fairwitness.kit.operate import servers as others
 from fairwitness.kit.operate.archive import UNREADABLE, Archive, BackupError, Writer, check_name
 from fairwitness.kit.operate.role import BackupPlan, Operations
+from fairwitness.kit.operate.servers import BUCKET, DUMP, Servers
 
 RECOVERY = "keys/recovery.recipient"
 _ALWAYS_SKIP = ("run/**", "**/.*", "**/.*/**", "lock", "**/lock", "**/*.lock", "**/*.tmp", "**/*-wal", "**/*-shm", "**/*-journal")
@@ -45,8 +48,16 @@ class Made:
     keys: str | None
 
 
-def backup(role: Operations, folder: Path, out: Path, *, keys: Path | None = None, recipient: str = "") -> Made:
-    """Write the archive `out` of the node in `folder`, which may be running.
+def backup(
+    role: Operations,
+    folder: Path,
+    out: Path,
+    *,
+    keys: Path | None = None,
+    recipient: str = "",
+    servers: Servers | None = None,
+) -> Made:
+    """Write the archive `out` of the node in `folder`, which may be running; `servers`: see there.
 
     With `keys` that file gets every key and withheld secret, sealed to `recipient` (default: the node's recovery recipient); the
     archive never holds one. Raises BackupError, UnsafeMode, DiskFull, OSError; then neither file is there.
@@ -59,12 +70,13 @@ def backup(role: Operations, folder: Path, out: Path, *, keys: Path | None = Non
             raise BackupError(f"{target} lies in the folder that is backed up; write it elsewhere, best to another disk")
         if target.exists():
             raise BackupError(f"{target} is there already; name another file, or move it away")
-    _refuse_other_stores(folder)
+    cfg = _settings(role, folder)
     sealed_to = _recipient(folder, recipient) if keys else ""
     withheld: dict[str, Any] = {}
     writer = Writer(out)
     try:
-        left_out = _fill(role.plan, folder, writer, withheld)
+        about = _fill(role.plan, folder, writer, withheld, (cfg, servers or Servers()))
+        left_out: dict[str, str] = about["left_out"]
         if keys is not None:
             _write_keys(role.plan, folder, keys.absolute(), sealed_to, withheld)
         digest = writer.finish(
@@ -72,7 +84,7 @@ def backup(role: Operations, folder: Path, out: Path, *, keys: Path | None = Non
                 "role": role.role,
                 "made_at": clock.now(),
                 "version": metadata.version("fairwitness"),
-                "left_out": left_out,
+                **about,
             }
         )
     except BaseException:
@@ -85,12 +97,20 @@ def backup(role: Operations, folder: Path, out: Path, *, keys: Path | None = Non
 
 
 def restore(
-    role: Operations, archive: Path, folder: Path, *, keys: Path | None = None, identity: str = "", expect: str = ""
+    role: Operations,
+    archive: Path,
+    folder: Path,
+    *,
+    keys: Path | None = None,
+    identity: str = "",
+    expect: str = "",
+    servers: Servers | None = None,
 ) -> list[str]:
     """Make `folder`, which must be empty or absent, the node that `archive` was made of; returns what to do next.
 
     1. the archive is verified whole; 2. the sealed keys are opened; 3. all is written beside `folder`, files 0600 and folders
-    0700; 4. it takes the folder's name. Raises BackupError, ProtocolError, DiskFull, OSError; the folder is then as before.
+    0700; what lay in servers goes into empty ones, which may be others (`servers`); 4. it takes the folder's name. Raises
+    BackupError, ProtocolError, DiskFull, OSError; the folder, and servers that can be reached, are then as before.
     """
     folder = folder.absolute()
     # 1.
@@ -106,13 +126,20 @@ def restore(
     work = folder.with_name(f".{folder.name}.restoring")
     shutil.rmtree(work, ignore_errors=True)
     files.private_dir(work)
+    placing: others.Restoring | None = None
     try:
-        for entry, source in found.members():
+        for entry, source in found.members(lambda path: not path.startswith(BUCKET)):
             _put(work, entry.path, source)
         withheld = _read_withheld(secrets.pop(_WITHHELD, b"{}"), role.plan)
         for path, data in secrets.items():
             _put(work, path, io.BytesIO(data))
         _put_back(work, withheld)
+        told: list[str] = []
+        servers = servers or Servers()
+        elsewhere = {"database", "bucket"} & set(found.about) or servers.database_url or servers.blobs_url
+        if role.config is not None and elsewhere:
+            placing = others.Restoring(role.role, role.config, work, servers)
+            told = _place(placing, found, work)
         notes = list(role.restored(work))
         for name, _, _ in os.walk(work, topdown=False):
             files.sync_folder(Path(name))
@@ -122,8 +149,11 @@ def restore(
         work.rename(folder)
         files.sync_folder(folder.parent)
     except BaseException:
+        if placing is not None:
+            placing.undo()
         shutil.rmtree(work, ignore_errors=True)
         raise
+    notes = [*told, *notes]
     if not secrets:
         missing = [path for path in role.keys if not (folder / path).exists()]
         if missing:
@@ -134,9 +164,38 @@ def restore(
 # ---------------------------------------------------------------- what goes into an archive
 
 
-def _fill(plan: BackupPlan, folder: Path, writer: Writer, withheld: dict[str, Any]) -> dict[str, str]:
+def _place(placing: others.Restoring, found: Archive, work: Path) -> list[str]:
+    """Put into servers what lay in servers; returns what to tell."""
+    placing.settle()
+    placing.begin(found.about)
+    bucket = found.about.get("bucket")
+    if bucket and bucket.get("stays"):
+        told = placing.check_bucket(found.about)
+    else:
+        told = []
+        for entry, source in found.members(lambda path: path.startswith(BUCKET)):
+            placing.put_object(entry.path, source.read(entry.size))
+    if found.about.get("database"):
+        if DUMP not in found.entries:
+            raise BackupError(f"{found.path} has no {DUMP}")
+        placing.put_rows(work / DUMP)
+        (work / DUMP).unlink()
+    return told
+
+
+def _fill(
+    plan: BackupPlan, folder: Path, writer: Writer, withheld: dict[str, Any], there: tuple[config.RoleConfig | None, Servers]
+) -> dict[str, Any]:
+    cfg, servers = there
     left_out: dict[str, str] = {}
-    _databases(plan, folder, writer, withheld)
+    about: dict[str, Any] = {"left_out": left_out}
+    if cfg is not None and cfg.database.url:
+        with tempfile.TemporaryDirectory(prefix="backup-", dir=files.private_dir(folder / "run")) as name:
+            about |= others.copy_rows(cfg, servers, writer, Path(name))
+    else:
+        _databases(plan, folder, writer, withheld)
+    if cfg is not None and cfg.blobs.url:
+        about |= others.copy_blobs(cfg, servers, writer)
     for pattern in plan.first:
         _copy(folder, sorted(folder.glob(pattern)), writer)
     # Twice: a log drops a partial tile when the whole one is there, and the first walk may have missed both.
@@ -144,25 +203,22 @@ def _fill(plan: BackupPlan, folder: Path, writer: Writer, withheld: dict[str, An
         _copy(folder, _plain_files(plan, folder, writer, left_out, withheld), writer)
     for pattern in plan.last:
         _copy(folder, sorted(folder.glob(pattern)), writer)
-    return left_out
+    return about
 
 
-def _refuse_other_stores(folder: Path) -> None:
-    """Refuse a node whose rows or bytes lie elsewhere: half a backup is worse than none."""
+def _settings(role: Operations, folder: Path) -> config.RoleConfig | None:
+    """Return the node's settings where they say that rows or blobs lie in servers. Raises ConfigError."""
     path = folder / config.FILE_NAME
     values = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
-    if values.get("database", {}).get("url"):
-        raise BackupError(
-            "this node keeps its rows in PostgreSQL: back up with pg_dump, and the data folder with the node stopped"
-        )
-    if values.get("blobs", {}).get("url"):
-        raise BackupError("this node keeps bytes in a bucket: copy the bucket with its server's own tools")
+    if role.config is None or not (values.get("database", {}).get("url") or values.get("blobs", {}).get("url")):
+        return None
+    return config.parse(role.config, values, where=str(path), extra={"data_dir": folder})
 
 
 def _databases(plan: BackupPlan, folder: Path, writer: Writer, withheld: dict[str, Any]) -> None:
     found = [path for path in sorted(folder.rglob(_DATABASE)) if not _any(_ALWAYS_SKIP, path.relative_to(folder))]
     if plan.database and folder / "db.sqlite3" not in found:
-        raise BackupError(f"{folder} has no db.sqlite3; another database engine is backed up with its own tools")
+        raise BackupError(f"{folder} has no db.sqlite3")
     with tempfile.TemporaryDirectory(prefix="backup-", dir=files.private_dir(folder / "run")) as name:
         for number, path in enumerate(found):
             copy = Path(name) / str(number)

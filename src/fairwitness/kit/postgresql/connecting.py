@@ -90,6 +90,13 @@ def settings_of(cfg: config.RoleConfig) -> dict[str, Any]:
     }
 
 
+def owner_address(url: str, owner: Path) -> dict[str, Any]:
+    """Return what libpq needs to be the owner of the database in `url`; raises ConfigError, UnsafeMode, OSError."""
+    parts = address_of(url)
+    parts["user"], parts["password"] = _owner(owner)
+    return parts
+
+
 def _owner(path: Path) -> tuple[str, str]:
     try:
         values = tomllib.loads(files.read_secret(path).decode())
