@@ -5,6 +5,9 @@ import dataclasses
 import functools
 import hashlib
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from fairwitness_core.model import recording as core
@@ -302,3 +305,27 @@ def test_the_command(tmp_path, capsys):
     assert cli.main([*base, "--original", str(tmp_path / "none")]) == 2
     assert cli.main(["recording", str(bag)]) == 2
     assert "is no recording proof" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "jq", "xxd", "sha256sum"))), reason="needs jq, xxd and GNU coreutils")
+def test_the_recipe_by_hand_gives_the_same(tmp_path):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "spec" / "recording.md").read_text()
+    recipe = page.partition("## By hand")[2].partition("\n## ")[0]
+    lines = [line[4:] for line in recipe.splitlines() if line.startswith("    ")]
+    made = world()
+    (tmp_path / "proof.json").write_bytes(made.proof().write())
+    (tmp_path / "avcC.bin").write_bytes(AVCC)
+    (tmp_path / "sample.bin").write_bytes(made.recorded.pictures[1][0])
+    done = subprocess.run(  # noqa: S603
+        ["bash", "-euc", "\n".join(lines)],  # noqa: S607
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    commit, head, *digests, digest = done.stdout.split()
+    assert commit == core.chain_commitment(made.secret("chain salt"), made.head)
+    assert head == made.proof().head
+    assert digests == [one.hex() for one in made.recorded.lists[1]]
+    assert digest == digests[0]

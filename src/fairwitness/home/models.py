@@ -371,7 +371,7 @@ class AnswerClip(_Row):
 
     `salt` and the originals' hashes open the commitment that was sent, later. `chain_salt` and `chain` do so for the state of the
     camera's chain at sealing: its folder `place`, numbers `first` (of the first segment used) to `head`, `since` (the first's
-    begin, ms UTC), and the records `before` the first and of the `head`; empty where there is none.
+    begin, ms UTC), and the records `before` the first and of the `head` (`record`); None where there is none.
 
     `masks`: the camera's covered areas when it was chosen; those at sealing are covered as well. `covered`: how many were.
     """
@@ -401,7 +401,7 @@ class AnswerClip(_Row):
     tracks = models.JSONField(default=list)
     transcoded = models.BooleanField(default=False)
     chain_salt = models.BinaryField(null=True)
-    chain = models.JSONField(default=dict)
+    chain = models.JSONField(null=True)
 
     class Meta:
         """In the order that the owner chose."""

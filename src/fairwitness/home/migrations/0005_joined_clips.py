@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("answerclip", "chain_salt", models.BinaryField(null=True)),
-        migrations.AddField("answerclip", "chain", models.JSONField(default=dict)),
+        migrations.AddField("answerclip", "chain", models.JSONField(null=True)),
         migrations.CreateModel(
             "AnswerPiece",
             [

@@ -47,7 +47,7 @@ def commit(clip: AnswerClip) -> str:
 
     A chain that does not hold together is not committed to: nothing could be shown by it later.
     """
-    clip.chain_salt, clip.chain = None, {}
+    clip.chain_salt, clip.chain = None, None
     recorder = _recorder(clip)
     if recorder is None:
         return ""
@@ -152,16 +152,16 @@ def _sent(answer_id: int, clip: str) -> AnswerClip:
     row = answer.clips.filter(name=name).select_related("recording").first() if name else None
     if row is None or row.salt is None or answer.state not in CLIPS:
         raise unknown("clip")
-    if row.chain_salt is None or not row.chain:
+    if row.chain_salt is None or row.chain is None:
         raise conflict("recording.none", _("This clip's recordings stand in no chain."))
     return row
 
 
 def _proof(clip: AnswerClip) -> RecordingProof:
     salt, orig_salt = clip.chain_salt, clip.salt
-    if salt is None or orig_salt is None:
-        raise RuntimeError("a clip with a commitment has its salts")
     kept = clip.chain
+    if salt is None or orig_salt is None or kept is None:
+        raise RuntimeError("a clip with a commitment has its salts")
     chain = Chain(config.current(config.RoleConfig).folder("chains", str(kept["place"])))
     damaged = conflict("recording.chain", _("The chain of this camera's recordings is not what it was when the clip was sealed."))
     try:
