@@ -15,7 +15,7 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness.kit import config, files
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.operate import backup as backups
-from fairwitness.kit.operate import checks, doctor, mirror, settings_page
+from fairwitness.kit.operate import checks, doctor, mirror, servers, settings_page
 from fairwitness.kit.operate.archive import BackupError
 from fairwitness.kit.operate.role import Operations
 
@@ -36,12 +36,16 @@ def register(actions: Any, role: Operations) -> None:
         "--with-keys", type=Path, metavar="FILE", help="a second file with all keys, sealed to the recovery recipient"
     )
     save.add_argument("--recipient", default="", metavar="AGE", help="seal them to this one instead (age1...)")
+    if role.config is not None:
+        servers.add_backup_options(save)
     back = actions.add_parser("restore", help="make an empty folder the node that an archive was made of")
     back.add_argument("archive", type=Path)
     back.add_argument("directory", type=Path, help="the data folder to make; empty or absent")
     back.add_argument("--keys", type=Path, metavar="FILE", help="the sealed keys that belong to it")
     back.add_argument("--identity", metavar="FILE", help="file (mode 0600) with the recovery identity; - reads standard input")
     back.add_argument("--expect", default="", metavar="SHA256", help="the hash that backup printed")
+    if role.config is not None:
+        servers.add_restore_options(back)
     back.set_defaults(run=_told(role.role, lambda o: _restore(role, o)))
 
 
@@ -91,7 +95,10 @@ def _config(role: Operations, options: argparse.Namespace) -> int:
 
 
 def _backup(role: Operations, options: argparse.Namespace) -> int:
-    made = backups.backup(role, options.directory, options.out, keys=options.with_keys, recipient=options.recipient)
+    given = servers.from_options(options)
+    made = backups.backup(
+        role, options.directory, options.out, keys=options.with_keys, recipient=options.recipient, servers=given
+    )
     print(json.dumps(asdict(made), ensure_ascii=False))
     return 0
 
@@ -102,7 +109,15 @@ def _restore(role: Operations, options: argparse.Namespace) -> int:
         identity = sys.stdin.readline().strip()
     elif options.identity:
         identity = files.read_secret(Path(options.identity)).decode().strip()
-    notes = backups.restore(role, options.archive, options.directory, keys=options.keys, identity=identity, expect=options.expect)
+    notes = backups.restore(
+        role,
+        options.archive,
+        options.directory,
+        keys=options.keys,
+        identity=identity,
+        expect=options.expect,
+        servers=servers.from_options(options),
+    )
     print(json.dumps({"restored": str(options.directory), "next": notes}, ensure_ascii=False))
     return 0
 
