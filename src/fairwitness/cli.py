@@ -8,6 +8,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from fairwitness_core.verify import cli as verify_cli
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="fairwitness",
         description="Ask a neighbourhood for footage in a way that nobody has to take on trust.",
     )
+    parser.add_argument("--version", action="version", version=f"fairwitness {metadata.version('fairwitness')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("verify", help="check an evidence bag offline", add_help=False)
     commands.add_parser("log", help="log check DIR-or-URL: re-verify a whole log", add_help=False)

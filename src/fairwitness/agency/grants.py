@@ -7,7 +7,7 @@ record, case, hold or withdrawal can be removed.
 from fairwitness.kit.postgresql.grants import ANY, APPEND, Grant
 
 GRANTS = {
-    "agency.officer": Grant(insert=True, update=("removed_at",)),
+    "agency.officer": Grant(insert=True, update=("public_key", "created_at", "removed_at")),
     "agency.case": APPEND,
     "agency.request": Grant(insert=True, update=("*",)),
     "agency.response": Grant(insert=True, update=("*",)),

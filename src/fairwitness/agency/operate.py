@@ -1,11 +1,14 @@
 """The agency's node, as its operator's commands see it."""
 
-from collections.abc import Sequence
+import argparse
+import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fairwitness.agency.config import Config
 from fairwitness.kit import clock, config, supervise
-from fairwitness.kit.operate import doctor
+from fairwitness.kit.operate import doctor, rotate
 from fairwitness.kit.operate.checks import Check, failed, ok, warn
 from fairwitness.kit.operate.metrics import Metric, Sample
 from fairwitness.kit.operate.role import BackupPlan, Operations
@@ -93,6 +96,100 @@ def _restored(_folder: Path) -> Sequence[str]:
     )
 
 
+def _agency_key_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--finish", action="store_true", help="the hub has logged the new key: sign with it, destroy the old one")
+
+
+def _agency_key(_folder: Path, options: argparse.Namespace) -> Mapping[str, Any]:
+    from fairwitness.agency.services import rotation  # noqa: PLC0415 - needs the settings
+
+    return rotation.finish_agency_key() if options.finish else rotation.begin_agency_key()
+
+
+def _plan_agency_key(_folder: Path, options: argparse.Namespace) -> Mapping[str, Any]:
+    from fairwitness.agency.services import rotation  # noqa: PLC0415 - needs the settings
+
+    return rotation.plan_finish() if options.finish else {}
+
+
+def _officer_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("username")
+
+
+def _officer(_folder: Path, options: argparse.Namespace) -> Mapping[str, Any]:
+    from fairwitness.agency.services import rotation  # noqa: PLC0415 - needs the settings
+
+    return rotation.replace_officer_key(options.username)
+
+
+def _plan_officer(_folder: Path, options: argparse.Namespace) -> Mapping[str, Any]:
+    from fairwitness.agency.services import rotation  # noqa: PLC0415 - needs the settings
+
+    return {"officer": rotation.plan_officer(options.username).actor}
+
+
+ROTATIONS = (
+    *rotate.COMMON,
+    rotate.Rotation(
+        what="agency-key",
+        text="replace the key that signs calls, custody and status, in two steps",
+        consequences=(
+            "First a new key is made and registration.json names both; nothing changes until the hub has logged it.",
+            (
+                "With --finish the new key signs and the old one is destroyed. What the old one signed stays valid: it "
+                "is judged by when."
+            ),
+            "If the old key was stolen, also have the hub log its removal at once: finish, and hand in registration.json again.",
+        ),
+        act=_agency_key,
+        plan=_plan_agency_key,
+        options=_agency_key_options,
+        stopped=False,
+    ),
+    rotate.Rotation(
+        what="officer",
+        text="replace an officer's signing key",
+        consequences=(
+            "The node must be stopped. From now until the hub has logged the new key, this officer can sign no request.",
+            "Requests that were published stay valid: their signatures are judged by the log as it stood then.",
+            "Passkey and account stay. For another person, remove this one and add that one.",
+        ),
+        act=_officer,
+        plan=_plan_officer,
+        options=_officer_options,
+    ),
+    rotate.never(
+        "request-key",
+        "the key to which answers are sealed: only with a new request",
+        "A request is signed with its key in it, and owners sealed to that key. To stop using it, withdraw the "
+        "request and ask anew; what was "
+        "sealed to it is collected first. The key destroys itself request_key_days after the request's end.",
+    ),
+)
+
+
+def _prove(_folder: Path, items: int) -> Mapping[str, int]:
+    from fairwitness_core.wire.errors import ProtocolError  # noqa: PLC0415 - a drill's alone
+
+    from fairwitness.agency.models import CustodyRecord, Officer, Response  # noqa: PLC0415 - needs the settings
+    from fairwitness.agency.services import custody, evidence, node, officers  # noqa: PLC0415
+
+    proved = {"officers": 0, "custody": 0, "clips": 0}
+    node.agency_key()
+    for officer in Officer.objects.filter(removed_at=None, user__role__in=officers.SIGNERS):
+        if officers.stored_key(officer).public != officers.public_key(officer):
+            raise ProtocolError("drill.officer", "an officer's key is not the one in the database", evidence=officer.actor)
+        proved["officers"] += 1
+    links = list(CustodyRecord.objects.filter(state="proven"))
+    for link in random.sample(links, min(20 * items, len(links))):
+        custody.verify(link, bytes(link.proof or b""))
+        proved["custody"] += 1
+    rows = [row for row in Response.objects.filter(destroyed_at=None) if node.key_file("responses", row.id).exists()]
+    for row in random.sample(rows, min(items, len(rows))):
+        proved["clips"] += evidence.compare(row)
+    return proved
+
+
 OPERATIONS = Operations(
     role="agency",
     config=Config,
@@ -105,4 +202,6 @@ OPERATIONS = Operations(
     sample=_sample,
     ready=_ready,
     restored=_restored,
+    rotations=ROTATIONS,
+    prove=_prove,
 )

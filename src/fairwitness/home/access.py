@@ -6,9 +6,9 @@ rebound to this machine is refused by its Host; one that sends from another orig
 
 import base64
 import hmac
-from pathlib import Path
 import ipaddress
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse

@@ -1,6 +1,7 @@
 """The home, as its owner's commands see it."""
 
 import argparse
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,27 @@ ROTATIONS = (
         stopped=False,
     ),
 )
+
+
+def _prove(_folder: Path, items: int) -> Mapping[str, int]:
+    from fairwitness_core.wire.errors import ProtocolError  # noqa: PLC0415 - a drill's alone
+
+    from fairwitness.home.models import AnswerClip  # noqa: PLC0415 - needs the settings
+    from fairwitness.home.services import follower, join, sharing  # noqa: PLC0415
+
+    proved = {"feed": 0, "originals": 0}
+    if join.pinned() is not None:
+        join.current()
+        proved["feed"] = int(follower.status().next_tick > 0)
+    kept = config.current(Config).folder("originals")
+    clips = [clip for clip in AnswerClip.objects.exclude(original="") if (kept / clip.original).exists()]
+    for clip in random.sample(clips, min(items, len(clips))):
+        if sharing.file_sha256(kept / clip.original) != clip.original_sha256:
+            raise ProtocolError("drill.original", "an original is not the one that was committed to", evidence=clip.original)
+        proved["originals"] += 1
+    return proved
+
+
 OPERATIONS = Operations(
     role="home",
     config=Config,
@@ -129,4 +151,5 @@ OPERATIONS = Operations(
     ready=_ready,
     restored=_restored,
     rotations=ROTATIONS,
+    prove=_prove,
 )

@@ -92,9 +92,10 @@ class Approval(_Row):
 
 
 class PendingEntry(_Row):
-    """An envelope for the public log: queued until the sequencer has appended it, or refused it."""
+    """An envelope for the public log: queued until the sequencer has appended it, or refused it. `agency`: whom it names."""
 
     sha256 = models.CharField(max_length=64, unique=True)
+    agency = models.CharField(max_length=64, default="", db_index=True)
     kind = models.CharField(max_length=40)
     envelope = models.BinaryField()
     state = models.CharField(max_length=10, default="queued", db_index=True)

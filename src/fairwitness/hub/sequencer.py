@@ -194,7 +194,7 @@ class Sequencer:
             envelope = identity.load().sign(refused)
             PendingEntry.objects.get_or_create(
                 sha256=directories.sha256_hex(envelope),
-                defaults={"kind": RequestRefused.TYPE, "envelope": envelope, "at": now},
+                defaults={"kind": RequestRefused.TYPE, "envelope": envelope, "agency": document.agency, "at": now},
             )
 
     def _digest_of(self, directory: Directory) -> str:

@@ -111,6 +111,8 @@ class RoleConfig:
     session_idle_minutes: int = limit(60, low=5, high=1440)
     enrolment_code_hours: int = limit(24, low=1, high=168)
     stop_seconds: int = limit(20, low=1, high=300)
+    migrate_at_start: bool = False
+    drill_days: int = limit(90, low=0, high=3650)
     oidc: tuple[OidcProvider, ...] = ()
     database: DatabaseConfig = DatabaseConfig()
     blobs: BlobsConfig = BlobsConfig()
@@ -184,7 +186,7 @@ def load[C: RoleConfig](kind: type[C], folder: Path | None) -> C:
         if path.exists():
             try:
                 values = tomllib.loads(path.read_text("utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:  # tomllib itself, and what it lets through: digits, depth
                 raise ConfigError(f"{path}: {error}") from error
         if "data_dir" in values:
             raise ConfigError(f"{path}: data_dir is not set here but by {DATA_VARIABLE}")

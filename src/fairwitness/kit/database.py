@@ -7,23 +7,24 @@ log for the moments that promise destruction, on PostgreSQL as far as its owner 
 """
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, cast
 
-from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
-from fairwitness.kit import config
+from fairwitness.kit import config, schema
 from fairwitness.kit.files import FileLock, Locked
 from fairwitness.kit.journal import Event, log
 
+_OWNER = config.OWNER_VARIABLE
 LOCKS = {"migrate": 2, "beat": 3, "sequencer": 4}
 """Names and second numbers of the advisory locks that a process holds; the writer's is 1."""
 
 
-class NewerSchema(Exception):
+class NewerSchema(config.ConfigError):
     """The database was written by a newer version of this program; nothing was changed."""
 
 
@@ -107,9 +108,24 @@ def unknown_migrations() -> list[str]:
 def migrate_at_start() -> int:
     """Bring the schema up to date under a lock and return how many migrations were applied.
 
-    Raises NewerSchema; on PostgreSQL also OlderSchema where this user may not change the schema, and ConfigError where the
-    server does not keep what it acknowledges.
+    A new database is made. One of an older version is left as it is, unless `migrate_at_start` is set or the owner acts: an
+    upgrade begins with a backup. Raises NewerSchema, OlderSchema; ConfigError where the server does not keep what it
+    acknowledges.
     """
+    role = config.role_name()
+    with migrating():
+        waiting = pending_migrations()
+        if waiting and not _is_new() and not (config.current(config.RoleConfig).migrate_at_start or os.environ.get(_OWNER)):
+            raise OlderSchema(
+                f"this data folder is of an older version, its database waits for {_some(waiting)}; make a backup and bring it "
+                f"up to date with: fairwitness {role} upgrade DIR"
+            )
+        return apply(waiting)
+
+
+@contextlib.contextmanager
+def migrating() -> Iterator[None]:
+    """Hold the locks under which a schema is changed. Raises NewerSchema, ConfigError; nothing was changed then."""
     folder = config.current(config.RoleConfig).folder("run")
     with FileLock(folder / "migrate.lock"), SessionLock("migrate"):
         if on_postgresql():
@@ -120,19 +136,41 @@ def migrate_at_start() -> int:
                 f"this data folder was last used by a newer version (its schema has {', '.join(newer)}); "
                 "install that version again, or restore the backup made before the upgrade"
             )
-        before = len(MigrationLoader(connection).applied_migrations)
-        if on_postgresql() and not _may_migrate():
-            waiting = pending_migrations()
-            if waiting:
-                raise OlderSchema(
-                    f"the database waits for {', '.join(waiting[:3])}{' ...' if len(waiting) > 3 else ''}, and this user may "
-                    f"not change its schema; run: fairwitness {config.role_name()} database migrate DIR --owner FILE"
-                )
-        else:
-            call_command("migrate", interactive=False, verbosity=0)
-        count = len(MigrationLoader(connection).applied_migrations) - before
+        yield
+
+
+def apply(waiting: Sequence[str]) -> int:
+    """Make all changes that the database waits for, as one transaction: all of them or none. Returns how many.
+
+    Raises OlderSchema where this user may not, and whatever a migration raises.
+    """
+    before = len(MigrationLoader(connection).applied_migrations)
+    if waiting and on_postgresql() and not _may_migrate():
+        raise OlderSchema(
+            f"the database waits for {_some(waiting)}, and this user may not change its schema; "
+            f"run: fairwitness {config.role_name()} database migrate DIR --owner FILE"
+        )
+    if waiting:
+        # SQLite's editor wants its foreign keys off, which they can be switched only outside a transaction.
+        connection.disable_constraint_checking()
+        try:
+            with transaction.atomic():
+                schema.bring_up()
+                connection.check_constraints()
+        finally:
+            connection.enable_constraint_checking()
+    count = len(MigrationLoader(connection).applied_migrations) - before
     log(Event.MIGRATED, applied=count)
     return count
+
+
+def _is_new() -> bool:
+    """Tell whether no version has used this database yet."""
+    return not MigrationLoader(connection).applied_migrations
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def pending_migrations() -> list[str]:

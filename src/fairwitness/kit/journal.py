@@ -44,6 +44,9 @@ class Event(enum.Enum):
     STOPPED = ("stopped", {"process": CODE})
     CHILD_DIED = ("child_died", {"process": CODE, "status": INT, "restart_in": INT})
     MIGRATED = ("migrated", {"applied": INT})
+    UPGRADED = ("upgraded", {"before": CODE, "after": CODE, "applied": INT})
+    ROTATED = ("rotated", {"key": CODE, "count": INT})
+    DRILLED = ("drilled", {"role": CODE, "items": INT})
     DISK_FULL = ("disk_full", {"store": CODE})
     DEFECT = ("defect", {"where": CODE, "error": CODE})
     # Beat

@@ -11,7 +11,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from fairwitness.kit import clock
+from fairwitness.kit import clock, files
 from fairwitness.kit.operate import metrics
 from fairwitness.witness import config as settings
 from fairwitness.witness import operate, services
@@ -90,6 +90,19 @@ def run(directory: Path, host: str, port: int) -> None:
     Prints one line with the address. Raises WitnessError or OSError where it cannot start.
     """
     server = make_server(directory, host, port, clock.now)
+    lock = files.FileLock(directory / "run.lock")
+    try:
+        lock.acquire(wait=False)
+    except files.Locked:
+        server.server_close()
+        raise WitnessError(f"{directory} is in use by another process of this program") from None
+    try:
+        _serve(server, directory)
+    finally:
+        lock.release()
+
+
+def _serve(server: WSGIServer, directory: Path) -> None:
     stopping = threading.Event()
 
     def stop(*_: object) -> None:

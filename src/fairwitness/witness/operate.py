@@ -1,7 +1,9 @@
 """The witness, as its keeper's commands see it."""
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fairwitness_core.model.hub import JoinFile
 from fairwitness_core.tlog import checkpoint, cosignature, merkle, note, tiles
@@ -11,6 +13,7 @@ from fairwitness.kit import clock, files, http
 from fairwitness.kit.operate.checks import Check, failed, ok, warn
 from fairwitness.kit.operate.metrics import COMMON, Metric, Sample, render
 from fairwitness.kit.operate.role import BackupPlan, Operations
+from fairwitness.kit.operate.rotate import Rotation
 from fairwitness.witness import config, services
 from fairwitness.witness.errors import WitnessError
 
@@ -157,6 +160,69 @@ def _restored(folder: Path) -> Sequence[str]:
     return ("fairwitness witness resume DIR JOIN_FILE URL ..., with its hub or mirrors; until then it signs nothing",)
 
 
+def successor(directory: Path, new: Path, name: str = "") -> dict[str, object]:
+    """Make, in the empty folder `new`, the witness that will take this one's place: another key, the same logs.
+
+    It begins with this one's heads, signed anew: it never signs what does not extend what this one saw. Raises WitnessError,
+    ProtocolError, OSError; this witness is not changed and goes on until each hub's policy counts without it.
+    """
+    held = config.load(directory)
+    if new.exists() and any(new.iterdir()) and not (new / "key").exists():
+        raise WitnessError(f"{new} is not empty; name a new folder")
+    if (directory / RESTORED).exists():
+        raise WitnessError("this witness was restored and does not know its newest heads: resume it first")
+    vkey = config.init(new, name or held.name)
+    fresh = config.load(new)
+    if fresh.key.seed == held.key.seed:
+        raise WitnessError(f"{new} holds the same key")
+    old, store = services.open_store(held), services.open_store(fresh)
+    with old.locked(), store.locked():
+        for origin, keys in sorted(held.logs.items()):
+            signed = old.signed(origin)
+            if signed is not None and store.head(origin) is None:
+                lines = {(key.name, key.key_id) for key in keys}
+                signers = tuple(item for item in signed.signatures if (item.name, item.key_id) in lines)
+                line = cosignature.cosign(signed.text, fresh.name, fresh.key, clock.now())
+                store.keep(origin, note.Note(signed.text, (*signers, line)))
+    for origin, keys in sorted(held.logs.items()):
+        for key in keys:
+            config.trust(new, origin, key.encode())
+    return {"vkey": vkey, "heads": {origin: head.size for origin in held.logs if (head := store.head(origin)) is not None}}
+
+
+def _key_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("new", type=Path, help="the new witness's folder; empty or absent")
+    parser.add_argument("--name", default="", help="its name (default: the same)")
+
+
+def _rotate_key(folder: Path, options: argparse.Namespace) -> Mapping[str, Any]:
+    made = successor(folder, options.new.absolute(), options.name)
+    todo = f"fairwitness hub rotate witness DIR --replace NAME --by NAME=URL={made['vkey']}"
+    return {**made, "next": f"run it at another address, then each hub's keeper: {todo}"}
+
+
+def _plan_key(folder: Path, _options: argparse.Namespace) -> Mapping[str, Any]:
+    return {"logs": sorted(config.load(folder).logs)}
+
+
+ROTATIONS = (
+    Rotation(
+        what="key",
+        text="make the witness that takes this one's place: a witness's key itself is never replaced",
+        consequences=(
+            "A witness is its key, so a new key is a new witness, in a folder of its own. This one is not changed.",
+            (
+                "Run both until each hub's logged change of policy counts (a day or more); then stop this one, keep its "
+                "conflicts, destroy its key."
+            ),
+            "Publish the new key where you published the old one. If the old key was stolen, say so there at once.",
+        ),
+        act=_rotate_key,
+        plan=_plan_key,
+        options=_key_options,
+        stopped=False,
+    ),
+)
 OPERATIONS = Operations(
     role="witness",
     config=None,
@@ -169,4 +235,5 @@ OPERATIONS = Operations(
     sample=tuple,
     ready=lambda: True,
     restored=_restored,
+    rotations=ROTATIONS,
 )

@@ -52,6 +52,10 @@ class HeadStore:
             raise WitnessError(f"the file of {origin} is not a head that this witness cosigned")
         return found
 
+    def signed(self, origin: str) -> note.Note | None:
+        """Return the whole note of the head, checked as `head` checks it, or None. Raises WitnessError."""
+        return note.Note.parse(self._place(origin).read_bytes()) if self.head(origin) is not None else None
+
     def keep(self, origin: str, cosigned: note.Note) -> None:
         """Make `cosigned` the head; durable on return. Raises OSError, and the old head then stands or the new one."""
         files.write_atomic(self._place(origin), cosigned.encode())

@@ -14,6 +14,7 @@ from fairwitness_core.crypto.segments import SUFFIX, SegmentReader
 from fairwitness_core.model.response import Manifest, StepForward, verify_responder
 from fairwitness_core.rules import wording
 from fairwitness_core.wire import canonical
+from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.errors import by_rules, missing
 from fairwitness.agency.models import CustodyRecord, Officer, Response, Touch
@@ -137,6 +138,21 @@ def opened_for_export(response: Response, name: str, link: CustodyRecord) -> Bin
         raise Refused(409, "custody.unlogged", "The export is not logged yet, so nothing was opened.")
     custody.verify(link, bytes(link.proof))
     return _decrypt(response, name)
+
+
+def compare(response: Response) -> int:
+    """Open all clips of a response in a restored copy, compare each with its hash, and return how many there were.
+
+    For restore drills: nothing is kept, shown or said of what they hold. Raises ProtocolError, Refused, OSError.
+    """
+    for clip in response.clips.all():
+        digest = hashlib.sha256()
+        with _decrypt(response, clip.name) as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
+        if digest.hexdigest() != clip.sha256:
+            raise ProtocolError("drill.clip", "a clip is not the one that was collected", evidence=f"{response.id} {clip.name}")
+    return response.clips.count()
 
 
 def get(pk: str) -> Response:

@@ -6,6 +6,7 @@ runs this server.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -20,10 +21,13 @@ from fairwitness.kit import clock, files
 from fairwitness.kit.accounts import services as accounts
 from fairwitness.kit.accounts.models import User
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.operate.rotate import NEXT
 
 KEY_LIFE_S = 3 * 365 * 86400
 SIGNERS = ("officer", "supervisor")
-_KEY_MADE = "agency_key"
+KEY_MADE = "agency_key"
+KEY_CHANGED = "agency_key_changed"
+"""Names of marks: when the agency key was made, and when it last took another's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,11 @@ def public_key(officer: Officer) -> PublicKey:
 def signing_key(officer: Officer) -> SigningKey:
     """Return the signing key of an officer who acts now. Raises Refused."""
     need(officer, *SIGNERS)
+    return stored_key(officer)
+
+
+def stored_key(officer: Officer) -> SigningKey:
+    """Return an officer's key as it lies here, to look at; whoever signs with it asks `signing_key`. Raises Refused."""
     return SigningKey(node.get_secret(node.key_file("officers", officer.actor)))
 
 
@@ -107,8 +116,11 @@ def registration() -> dict[str, Any]:
     """Return what a hub's administrator adds this agency by: who it is, its area, and every current key."""
     settings, agency = node.settings(), node.agency_id()
     geometry = json.loads((node.join_path().with_name("jurisdiction.json")).read_text("utf-8"))
-    made, _ = Mark.objects.get_or_create(name=_KEY_MADE, defaults={"value": clock.now()})
+    made, _ = Mark.objects.get_or_create(name=KEY_MADE, defaults={"value": clock.now()})
     keys = [_key(node.agency_key().public, "agency", made.value)]
+    fresh = next_key_file("agency", "agency")
+    if fresh.exists():
+        keys.append(_key(SigningKey(node.get_secret(fresh)).public, "agency", int(fresh.stat().st_mtime)))
     keys += [
         _key(public_key(officer), "officer", officer.created_at)
         for officer in Officer.objects.filter(removed_at=None, user__role__in=SIGNERS)
@@ -126,6 +138,11 @@ def registration() -> dict[str, Any]:
         "keys": [key.to_json() for key in keys],
         "vouched": list(settings.vouched),
     }
+
+
+def next_key_file(kind: str, name: str) -> Path:
+    """Return where a key lies that will take another's place (see rotation)."""
+    return node.key_file(kind, name).with_suffix(NEXT)
 
 
 def write_registration() -> None:

@@ -61,8 +61,7 @@ def register(registration: Mapping[str, Any], *, days: int = 365) -> tuple[Pendi
         at=now,
     )
     _shape(geojson)
-    if PendingEntry.objects.filter(state="queued", kind__in=(AgencyAuthorized.TYPE, KeyRotated.TYPE)).exists():
-        _settle_queue(document.agency)
+    _settle_queue(document.agency)
     record = directories.current().agency(document.agency)
     Polygon.objects.get_or_create(sha256=digest, defaults={"geojson": geojson})
     if record is None or record.suspended or now >= record.authorized.expires - 30 * DAY or _differs(record.authorized, document):
@@ -77,17 +76,9 @@ def _differs(old: AgencyAuthorized, new: AgencyAuthorized) -> bool:
 
 def _settle_queue(agency: str) -> None:
     """Refuse to judge a registration against a directory that is about to change."""
-    for row in PendingEntry.objects.filter(state="queued", kind__in=(AgencyAuthorized.TYPE, KeyRotated.TYPE)):
-        if agency.encode() in _payload(bytes(row.envelope)):
-            raise Refused(
-                409, "agency.pending", "An earlier change of this agency is not in the log yet.", "Try again in a moment."
-            )
-
-
-def _payload(envelope: bytes) -> bytes:
-    from fairwitness_core.wire.dsse import Envelope  # noqa: PLC0415 - one use
-
-    return Envelope.parse(envelope).payload
+    kinds = (AgencyAuthorized.TYPE, KeyRotated.TYPE)
+    if PendingEntry.objects.filter(state="queued", kind__in=kinds, agency=agency).exists():
+        raise Refused(409, "agency.pending", "An earlier change of this agency is not in the log yet.", "Try again in a moment.")
 
 
 def rotate(agency: str, keys: Sequence[AgencyKey]) -> tuple[PendingEntry, ...]:

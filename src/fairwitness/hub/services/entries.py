@@ -2,6 +2,7 @@
 
 from django.db import transaction
 from fairwitness_core.model.document import Document
+from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.hub.models import PendingEntry
@@ -10,6 +11,7 @@ from fairwitness.hub.services.directory import sha256_hex
 from fairwitness.kit import clock
 
 MAX_ENTRY = 65_535  # bytes that a tlog-tiles bundle can carry per entry
+MAX_NAME = 64  # characters of an agency's id that are kept
 
 
 def enqueue(kind: str, envelope: bytes) -> PendingEntry:
@@ -22,9 +24,20 @@ def enqueue(kind: str, envelope: bytes) -> PendingEntry:
     digest = sha256_hex(envelope)
     with transaction.atomic():
         row, _ = PendingEntry.objects.get_or_create(
-            sha256=digest, defaults={"kind": kind, "envelope": envelope, "at": clock.now()}
+            sha256=digest,
+            defaults={"kind": kind, "envelope": envelope, "agency": agency_of(envelope), "at": clock.now()},
         )
     return row
+
+
+def agency_of(envelope: bytes) -> str:
+    """Return the id of the agency that an envelope's payload names, '' where it names none or cannot be read."""
+    try:
+        value = canonical.decode(dsse.Envelope.parse(envelope).payload)
+    except ProtocolError:
+        return ""
+    found = value.get("agency") if isinstance(value, dict) else None
+    return found if isinstance(found, str) and len(found) <= MAX_NAME else ""
 
 
 def state(document: Document) -> PendingEntry:

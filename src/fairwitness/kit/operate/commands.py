@@ -1,6 +1,8 @@
 """`fairwitness ROLE doctor|config|backup|restore` for every role, and `fairwitness mirror`."""
 
 import argparse
+import contextlib
+import functools
 import json
 import sys
 import threading
@@ -15,11 +17,21 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness.kit import config, files
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.operate import backup as backups
-from fairwitness.kit.operate import checks, doctor, mirror, servers, settings_page
+from fairwitness.kit.operate import checks, doctor, drill, mirror, rotate, servers, settings_page, upgrade
 from fairwitness.kit.operate.archive import BackupError
 from fairwitness.kit.operate.role import Operations
 
-_TOLD = (BackupError, mirror.MirrorError, config.ConfigError, files.UnsafeMode, Refused, ProtocolError, OSError)
+_TOLD = (
+    BackupError,
+    upgrade.UpgradeError,
+    drill.DrillError,
+    mirror.MirrorError,
+    config.ConfigError,
+    files.UnsafeMode,
+    Refused,
+    ProtocolError,
+    OSError,
+)
 
 
 def register(actions: Any, role: Operations) -> None:
@@ -47,6 +59,36 @@ def register(actions: Any, role: Operations) -> None:
     if role.config is not None:
         servers.add_restore_options(back)
     back.set_defaults(run=_told(role.role, lambda o: _restore(role, o)))
+    _register_rotate(actions, role)
+    if role.prove is not None:
+        tried = _add(actions, "drill", lambda o: _drill(role, o), "try a backup in a folder of its own, calling nobody")
+        tried.add_argument("--archive", type=Path, required=True, help="the newest backup")
+        tried.add_argument("--keys", type=Path, required=True, metavar="FILE", help="the sealed keys that belong to it")
+        tried.add_argument(
+            "--identity", required=True, metavar="FILE", help="recovery identity (mode 0600); - reads standard input"
+        )
+        tried.add_argument("--expect", default="", metavar="SHA256", help="the hash that backup printed")
+        tried.add_argument("--items", type=int, default=5, help="pieces of evidence to open (default: 5)")
+        tried.add_argument("--work", type=Path, metavar="DIR", help="where there is room for a second copy (default: beside DIR)")
+    new = _add(actions, "upgrade", lambda o: _upgrade(role, o), "bring a stopped node up to this version, with a backup before")
+    new.add_argument("--check", action="store_true", help="only say from which version and schema to which")
+    new.add_argument("--backup", type=Path, metavar="FILE", help="the archive to make (default: beside DIR, named after it)")
+    if role.config is not None:
+        new.add_argument(
+            "--only",
+            choices=("expand", "fill", "contract"),
+            help="one state of a schema change; the first two while the old version still runs",
+        )
+        new.add_argument("--owner", type=Path, metavar="FILE", help="PostgreSQL: user and password of the database's owner")
+
+
+def _register_rotate(actions: Any, role: Operations) -> None:
+    text = "replace a key; says first what follows from it"
+    kinds = actions.add_parser("rotate", help=text, description=text).add_subparsers(dest="what", metavar="WHAT", required=True)
+    for one in role.rotations:
+        parser = _add(kinds, one.what, functools.partial(_rotate, role, one), one.text)
+        parser.add_argument("--dry-run", action="store_true", help="only look, and say what would be done")
+        one.options(parser)
 
 
 def register_mirror(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -104,11 +146,7 @@ def _backup(role: Operations, options: argparse.Namespace) -> int:
 
 
 def _restore(role: Operations, options: argparse.Namespace) -> int:
-    identity = ""
-    if options.identity == "-":
-        identity = sys.stdin.readline().strip()
-    elif options.identity:
-        identity = files.read_secret(Path(options.identity)).decode().strip()
+    identity = _identity(options.identity)
     notes = backups.restore(
         role,
         options.archive,
@@ -120,6 +158,55 @@ def _restore(role: Operations, options: argparse.Namespace) -> int:
     )
     print(json.dumps({"restored": str(options.directory), "next": notes}, ensure_ascii=False))
     return 0
+
+
+def _identity(given: str | None) -> str:
+    if given == "-":
+        return sys.stdin.readline().strip()
+    return files.read_secret(Path(given)).decode().strip() if given else ""
+
+
+def _drill(role: Operations, options: argparse.Namespace) -> int:
+    done = drill.drill(
+        role,
+        options.directory,
+        archive=options.archive,
+        keys=options.keys,
+        identity=_identity(options.identity),
+        items=options.items,
+        expect=options.expect,
+        work=options.work,
+    )
+    print(json.dumps({"held": True, **asdict(done)}))
+    return 0
+
+
+def _rotate(role: Operations, rotation: rotate.Rotation, options: argparse.Namespace) -> int:
+    if not role.is_node(options.directory):
+        raise rotate.RotationError(f"{options.directory} holds no {role.role}")
+    with contextlib.nullcontext() if not rotation.stopped or options.dry_run else upgrade.stopped(role, options.directory):
+        done = rotate.run(role.role, rotation, options, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(dict(done), ensure_ascii=False))
+    return 0
+
+
+def _upgrade(role: Operations, options: argparse.Namespace) -> int:
+    only, owner = getattr(options, "only", None), getattr(options, "owner", None)
+    if options.check:
+        plan = upgrade.look(role, options.directory.absolute())
+        print(json.dumps({**asdict(plan), "needed": plan.needed}))
+        return 0
+    if only:
+        print(json.dumps({"state": only, "done": upgrade.step(role, options.directory, only, owner=owner)}))
+        return 0
+    done = upgrade.upgrade(
+        role, options.directory, backup=options.backup, owner=owner, told=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    value = {"before": done.plan.before, "after": done.plan.after, "applied": done.applied, "backup": done.backup}
+    print(json.dumps(value))
+    if done.found:
+        print(checks.to_text(done.found), file=sys.stderr)
+    return 1 if done.found else 0
 
 
 def _mirror(options: argparse.Namespace) -> int:

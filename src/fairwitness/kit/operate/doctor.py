@@ -18,6 +18,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.kit import clock, config, files, http
 from fairwitness.kit.files import FileLock, Locked, UnsafeMode
+from fairwitness.kit.operate import drill
 from fairwitness.kit.operate.checks import FAILED, Check, failed, ok, warn
 from fairwitness.kit.operate.metrics import heartbeat_age
 from fairwitness.kit.operate.role import Operations
@@ -43,7 +44,7 @@ def examine(role: Operations, folder: Path) -> list[Check]:
         except config.ConfigError as error:
             found.append(failed("config", str(error), f"mend it, then: fairwitness {role.role} config --check {folder}"))
             return found
-        found += [*address(cfg), *certificate(cfg), *alive(folder)]
+        found += [*address(cfg), *certificate(cfg), *alive(folder), *drill.check(role, folder, cfg.drill_days)]
     try:
         found += role.check(folder)
     except (OSError, UnsafeMode, ProtocolError, config.ConfigError) as error:
@@ -236,9 +237,8 @@ def migrations() -> Check:
     executor = MigrationExecutor(connection)
     waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if waiting:
-        return warn(
-            "database", f"{len(waiting)} changes of the schema are made at the next start", "back up first, then start it"
-        )
+        todo = f"stop it, then: fairwitness {config.role_name()} upgrade DIR, which makes a backup first"
+        return warn("database", f"the schema is of an older version: {len(waiting)} changes wait", todo)
     return ok("database", "the schema is this version's")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from fairwitness.kit.config import RoleConfig
 from fairwitness.kit.operate.checks import Check
 from fairwitness.kit.operate.metrics import Metric, Sample
+from fairwitness.kit.operate.rotate import Rotation
 
 COMMON_MEANINGS: Mapping[str, str] = {
     "name": "what people read as the name of this node",
@@ -25,6 +26,8 @@ COMMON_MEANINGS: Mapping[str, str] = {
     "session_idle_minutes": "minutes without a request after which a session ends",
     "enrolment_code_hours": "hours for which a one-time enrolment code is good",
     "stop_seconds": "seconds that a stop waits for work under way before it kills",
+    "migrate_at_start": "a start brings an older schema up to date without a backup; otherwise it says to run `upgrade`",
+    "drill_days": "days after which doctor asks for another restore drill; 0 never asks",
     "database": "PostgreSQL instead of the file db.sqlite3, where a url is set",
     "blobs": "a bucket for sealed bytes instead of the data folder, where a url is set",
     "oidc": "sign-in providers of staff; a passkey follows always",
@@ -59,7 +62,9 @@ class Operations:
     data folder.
     `check`: further checks with Django set up (None: the role has no database); they may call peers. `restored`: what to do, and
     what to tell, after a restore. `metrics` and `sample`: the closed list and its present values. `ready`: whether work can
-    be done.
+    be done. `rotations`: the keys that can be replaced.
+    `prove(folder, items)`: with Django set up for a restored folder and nobody to call, verify its ledgers and up to `items`
+    random pieces of its evidence; returns what was verified and how many of each, raises ProtocolError, Refused, OSError.
     """
 
     role: str
@@ -74,3 +79,5 @@ class Operations:
     ready: Callable[[], bool]
     restored: Callable[[Path], Sequence[str]] = lambda _folder: ()
     min_free_bytes: int = 1 << 28
+    rotations: Sequence[Rotation] = ()
+    prove: Callable[[Path, int], Mapping[str, int]] | None = None
