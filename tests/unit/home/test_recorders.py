@@ -19,7 +19,7 @@ from fairwitness.home.adapters.base import SourceProblem
 from fairwitness.home.adapters.keeper import Keeper
 from fairwitness.home.adapters.task import Task
 from fairwitness.home.models import Recorder, Recording, Source
-from fairwitness.home.services import answers, delivery, matching, recorders, sources
+from fairwitness.home.services import answers, delivery, matching, recorders, requests, sources
 from fairwitness.kit.errors import Refused
 from tests import testdata
 from tests.harness.frigate import FakeFrigate
@@ -296,6 +296,22 @@ def test_what_a_request_asks_about_outlives_its_days_but_not_the_disk(home, cam)
     recorders.edit(cam.pk, keep_days=30, keep_bytes=64 << 20)
     recorders.retain(home.now)
     assert not wanted.exists()
+
+
+def test_all_that_an_open_answer_joins_outlives_its_days(home, cam):
+    request = ask(home)
+    paths = [footprint(cam, request.start + 60 * n, 500) for n in range(3)]
+    sources.scan(home.now)
+    matching.rematch(home.now)
+    answer = answers.draft(request.pk)
+    assert [clip.pieces.count() for clip in answer.clips.all()] == [2]
+    requests.ignore(request.pk)
+    recorders.edit(cam.pk, keep_days=1, keep_bytes=0)
+    later = request.expires - 10
+    assert recorders.retain(later) == 0
+    answers.discard(answer.pk)
+    assert recorders.retain(later) == 3
+    assert not any(path.exists() for path in paths)
 
 
 def test_a_file_that_cannot_be_deleted_is_a_problem_to_see(home, cam, monkeypatch):

@@ -569,6 +569,28 @@ def test_a_run_is_cut_where_a_clip_would_become_too_large(asked):
     assert [1 + clip.pieces.count() for clip in answer.clips.all()] == kept
 
 
+def test_a_draft_begins_at_a_key_frame_and_leaves_as_it_was_recorded(asked):
+    """What an owner trims away, though, does not leave: such a clip is converted."""
+    begin = asked.world.start - 5000
+    asked.world.publish(asked.world.request(2, from_=begin + 31))
+    asked.tick()
+    answer = answers.draft(f"{2:032x}")
+    (clip,) = answer.clips.all()
+    assert (clip.started, clip.cut_start) == (begin, 0.0)  # a second before what was asked for, and shown
+    answers.confirm(answer.pk, at_once=True)
+    go(asked)
+    answer.refresh_from_db()
+    (sent,) = verify_responder(Manifest, open_response(asked, answer.response_id, 2)[0].manifest).clips
+    assert (sent.start, sent.transcoded, sent.chain_commit) == (begin, False, "")
+    answer = answers.draft(f"{1:032x}")
+    answers.set_clips(answer.pk, [ClipChoice(clip.recording_id, 1.0, None)])
+    answers.confirm(answer.pk, at_once=True)
+    go(asked)
+    answer.refresh_from_db()
+    (sent,) = verify_responder(Manifest, open_response(asked, answer.response_id)[0].manifest).clips
+    assert (sent.start, sent.transcoded) == (begin + 1, True)
+
+
 @pytest.mark.parametrize(
     ("text", "choice"),
     [
