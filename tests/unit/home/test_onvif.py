@@ -378,7 +378,7 @@ def test_the_digest_is_that_of_the_standard():
         )
         said = onvif_digest.answer(
             challenge, user="Mufasa", password="Circle of Life", method="GET", uri="/dir/index.html",
-            cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzqpXusqGemxURZJ",
+            cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
         )  # fmt: skip
         assert f'response="{response}"' in said
 

@@ -166,6 +166,7 @@ def test_the_password_is_nowhere(home, nvr, journal_lines, monkeypatch):
     assert "digest" in heads.lower()
 
 
+@pytest.mark.slow
 def test_long_windows_come_in_pieces_that_join(home, nvr, monkeypatch):
     monkeypatch.setattr(onvif_recordings, "PIECE_S", 15)
     row = add(home, nvr)
@@ -179,6 +180,7 @@ def test_long_windows_come_in_pieces_that_join(home, nvr, monkeypatch):
     assert sum(counted(Path(row.source.folder) / link.path) for link in links) == 600
 
 
+@pytest.mark.slow
 def test_what_goes_on_is_taken_look_by_look(home, nvr):
     """The camera records all the time; each look takes what came since, without losing a picture between them."""
     row = add(home, nvr)
@@ -261,6 +263,24 @@ def test_what_is_gone_is_asked_for_again_only_after_a_while(home, nvr):
     assert sources.scan(later).added == 1
     # A link stays when somebody deletes its file: what the hole was is provable.
     assert recorders.verify(row.pk) == []
+
+
+def test_a_replay_that_ends_early_is_asked_for_the_rest_later(home, nvr):
+    row = add(home, nvr)
+    request = ask(home)
+    at = request.start + 600.0
+    nvr.have(at)
+    whole = nvr.rtsp.frames
+    nvr.rtsp.frames = [frame for frame in whole if frame[0] < at + 8]
+    assert scan(home)[0].added == 1
+    nvr.rtsp.frames = whole
+    assert not sources.scan(home.now + 60).anything
+    home.at(home.now + onvif_recordings.AGAIN_S + 1)
+    assert scan(home)[0].added == 1
+    first, second = recorders.chain(row).read()[0]
+    assert abs(second.start - first.end) <= 500
+    assert abs(second.end / 1000 - at - 20) < 0.2
+    assert counted(Path(row.source.folder) / second.path) == 120
 
 
 def test_h265_and_reordered_pictures(home, tmp_path):

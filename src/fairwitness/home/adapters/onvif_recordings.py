@@ -46,6 +46,7 @@ PATIENCE_S: Final = 8.0
 RESERVE: Final = 512 << 20
 MAX_DONE: Final = 2000
 LENGTH_S: Final = 2.0  # by which a file may be longer or shorter than it was said to be
+_LATE_MS: Final = 2000
 _JOINS_MS: Final = 500
 _PART: Final = ".part"
 _TOPIC: Final = "tns1:RecordingHistory/Track/State//."
@@ -368,12 +369,18 @@ class OnvifAdapter:
             for part in (self.folder / _PART).glob("replay-*"):
                 part.unlink(missing_ok=True)
         code = str(said.get("code", ""))[:32]
+        last = self.chain.last()
+        reached = last.end if kept and last is not None else start
         if code in ("", "nothing"):
-            done.add(start, end, 0 if kept else now + AGAIN_S)
+            # A recorder that ends early says no reason; what is missing may come another time.
+            upto = end if reached >= end - _LATE_MS else reached
+            if start < upto:
+                done.add(start, upto, 0)
+            if upto < end:
+                done.add(upto, end, now + AGAIN_S)
         elif not kept:
             raise SourceProblem(code)
-        last = self.chain.last()
-        return end if last is None or not kept else max(last.end, start)
+        return max(reached, start) if kept else end
 
     def _take_all(self, lines: Sequence[dict[str, Any]], ahead: int) -> int:
         """Check, chain and keep finished files; returns how many. What is not what it should be is left out."""
