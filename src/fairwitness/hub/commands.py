@@ -57,11 +57,17 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     invite = add("invite", _invite, "print new invite codes")
     invite.add_argument("--uses", type=int, default=1)
     invite.add_argument("--count", type=int, default=1)
+    sheets = add("invites", _invites, "write new invites to print, a page each, with what a household has to compare")
+    sheets.add_argument("--sheet", type=Path, required=True, metavar="OUT.html", help="the file to make; it holds secrets")
+    sheets.add_argument("--count", type=int, default=1, help="how many pages, at most 500")
+    sheets.add_argument("--uses", type=int, default=1, help="households that one code is for (default: 1)")
+    sheets.add_argument("--lang", choices=("en", "es"), default="en", help="language of the pages")
     user = add("user", _user, "make an account and print its enrolment code")
     user.add_argument("username")
     user.add_argument("--role", choices=("moderator", "admin"), required=True)
     user.add_argument("--name", default="")
     add("status", _status, "print how the hub is")
+    add("publish", _publish, "bring the places of [[publish]] up to date now, as the beat does every ten seconds")
     recover = add("recover", _recover, "refill the ledgers from a mirror, or open a successor")
     how = recover.add_mutually_exclusive_group(required=True)
     how.add_argument("--mirror", metavar="URL")
@@ -75,10 +81,11 @@ def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
     def guarded(arguments: argparse.Namespace) -> int:
         from fairwitness.kit.config import ConfigError  # noqa: PLC0415 - commands start quickly
         from fairwitness.kit.logstore import LogError  # noqa: PLC0415
+        from fairwitness.kit.operate.publish import PublishError  # noqa: PLC0415
 
         try:
             return run(arguments)
-        except (HubState, ProtocolError, Refused, ConfigError, LogError, OSError) as error:
+        except (HubState, ProtocolError, Refused, ConfigError, LogError, PublishError, OSError) as error:
             hint = getattr(error, "hint", "")
             print(f"fairwitness hub: {error}" + (f" ({hint})" if hint else ""), file=sys.stderr)
             return 1
@@ -195,6 +202,20 @@ def _invite(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _invites(arguments: argparse.Namespace) -> int:
+    _setup(arguments)
+    from fairwitness.hub.services import sheets  # noqa: PLC0415 - needs the settings
+
+    made = sheets.make(arguments.sheet.absolute(), arguments.count, uses=arguments.uses, language=arguments.lang)
+    _say({"sheet": str(arguments.sheet), "pages": made})
+    print(
+        f"{arguments.sheet} holds {made} invites that count from now on: print it, then destroy the file (shred -u). Lost pages: "
+        "an administrator makes a code worthless on the hub's pages.",
+        file=sys.stderr,
+    )
+    return 0
+
+
 def _user(arguments: argparse.Namespace) -> int:
     _setup(arguments)
     _say(_new_user(arguments.username, arguments.name or arguments.username, arguments.role))
@@ -203,11 +224,31 @@ def _user(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     _setup(arguments)
-    from fairwitness.hub.services import health  # noqa: PLC0415 - needs the settings
+    from fairwitness.hub.services import health, publishing  # noqa: PLC0415 - needs the settings
 
     found = health.look()
-    _say(asdict(found))
+    places = [
+        {"to": p.to, "tick": p.tick, "behind_seconds": late, "round_seconds_ago": publishing.stale(p), "problem": p.problem}
+        for p, late in publishing.look()
+    ]
+    _say(asdict(found) | ({"publish": places} if places else {}))
     return 0 if found.ok else 1
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    _setup(arguments)
+    from fairwitness.hub.services import publishing  # noqa: PLC0415 - needs the settings
+    from fairwitness.kit.operate.publish import PublishError  # noqa: PLC0415
+
+    done = publishing.run()
+    if not done:
+        raise HubState("config.toml has no [[publish]]; see docs/operate/hub.md, Static copies")
+    for outcome in done:
+        if isinstance(outcome, PublishError):
+            print(f"fairwitness hub: {outcome}", file=sys.stderr)
+        else:
+            _say({"to": outcome.to, "tick": outcome.tick, "sizes": dict(outcome.sizes)})
+    return 1 if any(isinstance(outcome, PublishError) for outcome in done) else 0
 
 
 def _recover(arguments: argparse.Namespace) -> int:
