@@ -68,6 +68,7 @@ def eye(monkeypatch):
     return found
 
 
+@pytest.mark.claim("P20")
 def test_off_means_no_row_and_no_look(cam, eye):
     assert not cam.porch.marks_on
     assert marks.step(cam.now) is False
@@ -226,7 +227,7 @@ def test_one_switch_for_a_frigates_marks_too(home):
     assert found.unknown[0].startswith("frigate.")
 
 
-@pytest.mark.claim("P18")
+@pytest.mark.claim("P20")
 def test_no_mark_leaves_this_home(asked):
     """The same bytes leave with marks and without, but for what is random: no field has room for one."""
     row = Recording.objects.get()

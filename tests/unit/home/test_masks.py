@@ -68,7 +68,7 @@ def shared(home, answer):
     return verify_responder(Manifest, opened.manifest), clips["clip-01.mp4"]
 
 
-@pytest.mark.claim("P10")
+@pytest.mark.claim("P20")
 def test_areas_of_choosing_and_of_sealing_are_both_black(asked):
     early = masks.add(asked.porch.pk, "Window", SQUARE)
     answer = answers.confirm(answers.draft(f"{1:032x}").pk, at_once=True)
@@ -90,7 +90,7 @@ def test_without_areas_nothing_is_converted_or_claimed(asked):
     assert max(levels(clip, SQUARE)) > 60
 
 
-@pytest.mark.claim("P10")
+@pytest.mark.claim("P20")
 def test_an_area_drawn_while_the_answer_waits_is_covered_too(asked):
     answer = answers.confirm(answers.draft(f"{1:032x}").pk)
     answer.not_before = asked.now + 900
@@ -108,7 +108,7 @@ def test_an_area_drawn_while_the_answer_waits_is_covered_too(asked):
     assert max(levels(clip, SQUARE)) <= 24
 
 
-@pytest.mark.claim("P10")
+@pytest.mark.claim("P20")
 @pytest.mark.parametrize("how", ["row", "paint", "silent"])
 def test_where_covering_fails_nothing_is_sealed(asked, monkeypatch, how):
     row = masks.add(asked.porch.pk, "Window", SQUARE)

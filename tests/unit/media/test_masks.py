@@ -17,7 +17,7 @@ from fairwitness.kit.video.make import write_recording
 from fairwitness.kit.video.spool import Job
 from fairwitness.kit.video.worker import pass_to_spool
 
-pytestmark = pytest.mark.claim("P10")
+pytestmark = pytest.mark.claim("P20")
 
 SQUARE = ((0.25, 0.25), (0.5, 0.25), (0.5, 0.5), (0.25, 0.5))
 CORNER = ((0.8, 0.7), (1.0, 0.7), (1.0, 1.0))
