@@ -122,7 +122,7 @@ ROTATIONS = (
 def _prove(_folder: Path, items: int) -> Mapping[str, int]:
     from fairwitness_core.wire.errors import ProtocolError  # noqa: PLC0415 - a drill's alone
 
-    from fairwitness.home.models import AnswerClip  # noqa: PLC0415 - needs the settings
+    from fairwitness.home.models import AnswerClip, AnswerPiece  # noqa: PLC0415 - needs the settings
     from fairwitness.home.services import follower, join, sharing  # noqa: PLC0415
 
     proved = {"feed": 0, "originals": 0}
@@ -130,10 +130,11 @@ def _prove(_folder: Path, items: int) -> Mapping[str, int]:
         join.current()
         proved["feed"] = int(follower.status().next_tick > 0)
     kept = config.current(Config).folder("originals")
-    clips = [clip for clip in AnswerClip.objects.exclude(original="") if (kept / clip.original).exists()]
-    for clip in random.sample(clips, min(items, len(clips))):
-        if sharing.file_sha256(kept / clip.original) != clip.original_sha256:
-            raise ProtocolError("drill.original", "an original is not the one that was committed to", evidence=clip.original)
+    parts = [part for kind in (AnswerClip, AnswerPiece) for part in kind.objects.exclude(original="")]
+    parts = [part for part in parts if (kept / part.original).exists()]
+    for part in random.sample(parts, min(items, len(parts))):
+        if sharing.file_sha256(kept / part.original) != part.original_sha256:
+            raise ProtocolError("drill.original", "an original is not the one that was committed to", evidence=part.original)
         proved["originals"] += 1
     return proved
 
