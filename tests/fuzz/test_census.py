@@ -30,9 +30,9 @@ EXEMPT = {
     "fairwitness.home.commands:": "an owner's own argument on the command line",
     "fairwitness.home.services.recorders:": "the home's own rows and status file",
     "fairwitness.home.services.answers:delay": "draws a number from random bytes",
+    "fairwitness.home.services.answers:read_choice": "an owner's own argument on the command line",
     "fairwitness.home.services.provenance:": "the home's own chain, read by Link.parse, and its own rows",
     "fairwitness.home.services.previews:": "the home's own thumbnails",
-    "fairwitness.home.services.sharing:commitment": "hashes the home's own values",
     "fairwitness.home.services.uploads:": "an owner's own page; the permission matrix sends it garbage",
     "fairwitness.home.api_uploads:": "an owner's own page; the permission matrix sends it garbage",
     "fairwitness.home.slots:": "draws a number from a hash",
@@ -82,6 +82,7 @@ EXEMPT = {
     "fairwitness_core.tlog.tiles:node_reader": "reads tiles by parse_tile",
     "fairwitness_core.verify.bag:": "part of verify_bag",
     "fairwitness_core.verify.mp4:_": "parts of read_clip",
+    "fairwitness_core.verify.recording:_Procedure.": "hashes what RecordingProof.read has checked",
     "fairwitness_core.wire.frames:": "parts of FrameReader, and the writer",
     "fairwitness_core.wire.fields:": "parts of Part.from_json",
 }  # fmt: skip
