@@ -37,7 +37,11 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     join.add_argument("source", help="a join file, or the hub's address")
     join.add_argument("--accept", action="store_true", help="pin it, having compared the fingerprints")
     join.add_argument("--successor", action="store_true", help="accept a log that continues the pinned one")
-    join.add_argument("--invite", default="", help="the code that lets this home fetch tokens")
+    join.add_argument(
+        "--invite",
+        default="",
+        help="the code that lets this home fetch tokens; - reads it from standard input, where no process list shows it",
+    )
     lan.register(actions, _add)
     _camera(actions)
     _source(actions)
@@ -209,7 +213,9 @@ def _join(options: argparse.Namespace) -> None:
     if not options.accept:
         print("Compare these with what the witnesses publish, then run the same with --accept.")
         return
-    join.accept(data, invite=options.invite, successor=options.successor)
+    join.accept(
+        data, invite=sys.stdin.readline().strip() if options.invite == "-" else options.invite, successor=options.successor
+    )
     print("Joined.")
 
 
