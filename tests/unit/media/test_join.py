@@ -118,6 +118,16 @@ def test_sound_that_is_missing_or_other_in_a_piece(pieces, tmp_path):
     assert sound_seconds(data) == pytest.approx(6.0, abs=0.2)
 
 
+def test_covered_areas_are_black_in_every_piece(pieces):
+    area = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    data, facts = run(of(pieces[:3], masks=(area,)))
+    assert (facts.transcoded, facts.covered, facts.frames) == (True, 1, 150)
+    with av.open(io.BytesIO(data)) as clip:
+        shown = [frame.to_ndarray(format="gray") for frame in clip.decode(video=0)]
+    assert max(picture[8:-8, 8:72].max() for picture in shown) < 40
+    assert min(picture[:, 96:].max() for picture in shown) > 60
+
+
 def test_one_that_cannot_be_read_ends_the_pass(pieces, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no recording")

@@ -32,6 +32,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
 _ID = "chain.id"
 _MAX_MS: Final = 2**47
 _MAX_LINE: Final = 2048
+_LONGEST_MS: Final = 3_600_000  # no segment is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +211,8 @@ class Chain:
 
         In the order of the chain. Raises ProtocolError for a line that no recorder wrote.
         """
-        first = _day(start - 86_400_000)
-        last = "9" if end is None else _day(end + 86_400_000)
+        first = _day(start - _LONGEST_MS)
+        last = "9" if end is None else _day(end + _LONGEST_MS)
         # The file before `first` as well: a clock that was set back puts later segments into it.
         days = [day for day in self.days() if day.name <= last]
         old = [day for day in days if day.name < first][-1:]
