@@ -4,6 +4,7 @@
 import ipaddress
 import ssl
 import time
+from datetime import UTC, datetime
 
 import pytest
 from fairwitness_core.wire.errors import ProtocolError
@@ -590,3 +591,38 @@ def test_a_certificate_is_pinned(tmp_path, monkeypatch):
     right = hashlib.sha256(b"any").hexdigest()
     assert onvif.certificate("https://10.0.0.9/x", ":".join(right[n : n + 2] for n in range(0, 64, 2)).upper()) == pem
     assert Device("https://10.0.0.9/x", "u", "p", pem).certificate == pem
+
+
+def own_certificate(folder, name):
+    """A certificate as a camera signs its own; returns its file (with the key) and its SHA-256."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    day = datetime(2020, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), day, day.replace(year=2090))
+    made = made.sign(key, hashes.SHA256())
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = folder / f"{name}.pem"
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain) + made.public_bytes(serialization.Encoding.PEM))
+    return path, made.fingerprint(hashes.SHA256()).hex()
+
+
+def test_the_pinned_certificate_is_the_only_one_taken(cam, tmp_path):
+    right, fingerprint = own_certificate(tmp_path, "camera")
+    wrong, other = own_certificate(tmp_path, "other")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(right)
+    cam.server.socket = context.wrap_socket(cam.server.socket, server_side=True)
+    address = f"https://127.0.0.1:{cam.port}/onvif/device_service"
+    pinned = onvif.certificate(address, fingerprint)
+    assert onvif.about(device(cam, address=address, certificate=pinned)).model == "Eye 2"
+    assert code(lambda: onvif.certificate(address, other)) == "fingerprint"
+    foreign = wrong.read_text()
+    foreign = foreign[foreign.index("-----BEGIN CERT") :]
+    assert code(lambda: onvif.about(device(cam, address=address, certificate=foreign))) == "unreachable"
+    assert code(lambda: onvif.about(device(cam, address=address))) == "unreachable"
+    assert "GetDeviceInformation" in cam.calls
+    assert cam.calls.count("GetDeviceInformation") == 1
