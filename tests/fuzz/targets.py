@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import ipaddress
 import json
 import tarfile
 import tempfile
@@ -25,7 +26,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from core.tests.rules import feed_world
 from core.tests.verify import bagworld, wire_examples
-from fairwitness.home.adapters import chain, frigate
+from fairwitness.home.adapters import chain, frigate, onvif_digest, onvif_discovery, onvif_rtp, plugin
 from fairwitness.home.adapters.base import SourceProblem
 from fairwitness.home.recordings import times
 from fairwitness.hub import commands as hub_commands
@@ -697,6 +698,61 @@ def address(text: str) -> Any:
     return frigate.check_address(text)
 
 
+class _Plugin(plugin.Program):
+    """A plug-in that answers every question with the same line; no program is started."""
+
+    def __init__(self, line: bytes) -> None:
+        self._keep, self._number, self._said = (lambda _secret: None), 1, line
+
+    def ask(self, do: str, seconds: float = 0, **values: object) -> dict[str, Any]:
+        return self._read(0)
+
+    def _line(self, until: float) -> bytes:
+        return self._said
+
+
+def plugin_line(data: bytes) -> Any:
+    made = _Plugin(data)
+    for ask in (made.hello, made.devices, lambda: made.recordings("d", 0, 2**33)):
+        with contextlib.suppress(SourceProblem):
+            ask()
+
+
+def plugin_seeds() -> list[bytes]:
+    return [
+        b'{"id":1,"protocol":1,"name":"ring","version":"1.0","vendor":"Vendor","secret":"s"}',
+        b'{"id":1,"devices":[{"id":"a","name":"Porch"}],"recordings":[{"id":"r","start":5.5,"seconds":60}]}',
+        b'{"id":1,"error":"rate"}',
+    ]
+
+
+def device_answers(data: bytes) -> Any:
+    """What a camera or a recorder on the network sends: a description, packets, reports, a challenge, a found device."""
+    place = onvif_discovery.Place("192.168.1.2", ipaddress.IPv4Network("192.168.1.0/24"))
+    onvif_discovery.read(data, "192.168.1.9", place, ["urn:uuid:1"])
+    onvif_rtp.read_report(data)
+    with contextlib.suppress(UnicodeDecodeError):
+        onvif_digest.parse(data.decode())
+    for read in (lambda: onvif_rtp.read_sdp(data, "rtsp://192.168.1.9/x"), lambda: onvif_rtp.read_packet(data)):
+        with contextlib.suppress(ProtocolError):
+            read()
+
+
+def device_seeds() -> list[bytes]:
+    sdp = b"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 sprop-parameter-sets=Z0IAHg==,aM4=\r\n"
+    sdp += b"a=control:t\r\n"
+    packet = bytes([0x90, 0xE0]) + bytes(10) + b"\xab\xac\0\3" + bytes(12) + b"\x65abc"
+    report = bytes([0x80, 200, 0, 6]) + bytes(24)
+    soap = (
+        b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
+        b'xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" '
+        b'xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery"><s:Header><a:RelatesTo>urn:uuid:1</a:RelatesTo></s:Header><s:Body>'
+        b"<d:ProbeMatches><d:ProbeMatch><d:XAddrs>http://192.168.1.9/onvif/device_service</d:XAddrs><d:Scopes>onvif://x/name/Cam"
+        b"</d:Scopes></d:ProbeMatch></d:ProbeMatches></s:Body></s:Envelope>"
+    )
+    return [sdp, packet, report, soap, b'Digest realm="a", nonce="b", qop="auth", algorithm=SHA-256']
+
+
 # ---------------------------------------------------------------- the witness
 
 
@@ -828,6 +884,11 @@ TARGETS: tuple[Target, ...] = (
     _t("frigate", "fairwitness.home.adapters.frigate:Client._json fairwitness.home.adapters.frigate:_moment",
        recorder_answer, recorder_seeds, (SourceProblem,),
        shape="json", examples=250),
+    _t("plugin-line", "fairwitness.home.adapters.plugin:Program._read fairwitness.home.adapters.plugin:Program.recordings",
+       plugin_line, plugin_seeds, allowed=(), shape="json"),
+    _t("onvif", "fairwitness.home.adapters.onvif_rtp:read_sdp fairwitness.home.adapters.onvif_rtp:read_packet "
+       "fairwitness.home.adapters.onvif_rtp:read_report fairwitness.home.adapters.onvif_digest:parse "
+       "fairwitness.home.adapters.onvif_discovery:read", device_answers, device_seeds, allowed=(), examples=300),
     _t("frigate-address", "fairwitness.home.adapters.frigate:check_address fairwitness.home.adapters.frigate:check_camera",
        text_target(address), lambda: [b"https://192.168.1.10:8971", b"http://[::1]:8971"]),
     _t("witness-argument", "fairwitness.hub.commands:parse_witness", text_target(hub_commands.parse_witness),

@@ -29,7 +29,7 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness.home.adapters.base import Known, Look, SourceProblem, Span
 from fairwitness.home.adapters.chain import Chain, file_sha256
 from fairwitness.home.adapters.rtsp import look_at_chain
-from fairwitness.kit import files
+from fairwitness.kit import files, foreign
 from fairwitness.kit.video.worker import probe_each
 
 PROTOCOL: Final = 1
@@ -145,8 +145,8 @@ class Program:
     def _read(self, until: float) -> dict[str, Any]:
         line = self._line(until)
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            found = foreign.json_value(line)
+        except ValueError as error:
             raise SourceProblem("answer") from error
         if not isinstance(found, dict) or found.get("id") != self._number or type(found["id"]) is not int:
             raise SourceProblem("answer")
@@ -156,7 +156,8 @@ class Program:
                 raise SourceProblem("answer")
             self._keep(secret)
         if "error" in found:
-            raise SourceProblem(found["error"] if found["error"] in CODES else "answer")
+            code = found["error"]
+            raise SourceProblem(code if isinstance(code, str) and code in CODES else "answer")
         return found
 
     def _line(self, until: float) -> bytes:
