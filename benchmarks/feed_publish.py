@@ -35,6 +35,7 @@ class Counters:
 
     def __init__(self):
         self.syncs = self.files = 0
+        self.waited = 0.0  # seconds in syncs and in SQLite's commits: what durability costs here and now
         self._real = {name: getattr(os, name) for name in ("fsync", "fdatasync", "open") if hasattr(os, name)}
         for name, real in self._real.items():
             setattr(os, name, self._counted(name, real))
@@ -43,11 +44,25 @@ class Counters:
         def call(*args, **kwargs):
             if name == "open":
                 self.files += bool(args[1] & (os.O_WRONLY | os.O_RDWR))
-            else:
-                self.syncs += 1
-            return real(*args, **kwargs)
+                return real(*args, **kwargs)
+            self.syncs += 1
+            return self._timed(real, *args, **kwargs)
 
         return call
+
+    def _timed(self, real, *args, **kwargs):
+        started = time.perf_counter()
+        try:
+            return real(*args, **kwargs)
+        finally:
+            self.waited += time.perf_counter() - started
+
+    def watch_commits(self):
+        """Count the time of the database's commits too; once Django is there."""
+        from django.db.backends.base.base import BaseDatabaseWrapper
+
+        real = BaseDatabaseWrapper._commit  # noqa: SLF001 - where Django waits for the disk
+        BaseDatabaseWrapper._commit = lambda database: self._timed(real, database)  # noqa: SLF001
 
     def read(self):
         fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
@@ -197,6 +212,7 @@ def main(argv=None) -> int:
     with tempfile.TemporaryDirectory(prefix="fairwitness-bench-") as name:
         counters = Counters()
         hub = Hub(Path(name) / "hub")
+        counters.watch_commits()
         peers = {}
         for owners in sizes:
             started = time.perf_counter()
@@ -205,7 +221,8 @@ def main(argv=None) -> int:
         areas = [h3.grid_disk(draw.choice(CELLS), 1) for _ in range(options.batch)]
         hub.publish([hub.request(area) for area in areas])  # warm
         found = {
-            owners: {"accept": [], "one": [], "more": [], "peer": [], "floor": [], "counters": [], "told": 0} for owners in sizes
+            owners: {"accept": [], "one": [], "more": [], "peer": [], "floor": [], "counters": [], "told": 0, "waited": []}
+            for owners in sizes
         }
         # Interleaved, so that a busy moment of the machine meets them all.
         for turn in range(options.rounds):
@@ -215,9 +232,10 @@ def main(argv=None) -> int:
                 areas = [h3.grid_disk(draw.choice(CELLS), 1) for _ in range(options.batch)]
                 envelopes = [hub.request(area) for area in areas]
                 single = hub.publish([hub.request(areas[0])])
-                before = counters.read()
+                before, waited = counters.read(), counters.waited
                 many = hub.publish(envelopes)
                 after = counters.read()
+                row["waited"].append(1000 * (counters.waited - waited) / options.batch)
                 row["counters"].append({key: (after[key] - before[key]) / options.batch for key in after})
                 row["accept"].append(1000 * many[0] / options.batch)
                 row["one"].append(1000 * sum(single))
@@ -236,6 +254,7 @@ def main(argv=None) -> int:
             {
                 "owners": owners,
                 "hub_ms_per_request": spread(total),
+                "hub_of_it_waiting_for_commits_and_syncs_ms": spread(row["waited"]),
                 "hub_accept_ms": spread(row["accept"]),
                 "hub_tick_ms_per_further_request": spread(row["more"]),
                 "hub_whole_tick_with_one_ms": spread(row["one"]),
@@ -277,6 +296,8 @@ def main(argv=None) -> int:
             f"{row['peer_recipients_per_request']:8.0f}"
         )
     print("change of the hub's counters from first to last: " + ", ".join(f"{k} {v:+.1%}" for k, v in change.items()))
+    waited = statistics.median(r["hub_of_it_waiting_for_commits_and_syncs_ms"]["median"] for r in rows)
+    print(f"of the hub's time, waiting for commits and syncs: {waited:.2f} ms a request")
     print(
         f"one bare durable commit, in the same minutes: {statistics.median(r['bare_commit_ms']['median'] for r in rows):.2f} ms"
     )
