@@ -95,7 +95,7 @@ def _published() -> Sequence[Check]:
     for progress, late in publishing.look():
         name = f"publish {progress.to}"
         if progress.tick < 0 and not progress.problem:
-            found.append(warn(name, "nothing was published yet", "the beat does it when the hub runs: fairwitness hub publish DIR"))
+            found.append(warn(name, "nothing was published yet", "start the hub, or: fairwitness hub publish DIR"))
         elif progress.alarm:
             found.append(failed(name, progress.problem, "find out who wrote there; docs/operate/hub.md, Static copies"))
         elif late > 3 * identity.load().tick_seconds + 60:

@@ -41,8 +41,9 @@ class BlobsUnavailable(BlobError, Refused):
 
     def __init__(self, error: Exception) -> None:
         """Name the error's kind alone: a client's texts quote addresses and answers."""
+        self.kind = type(error).__name__
         Refused.__init__(
-            self, 503, "storage.unavailable", f"The storage of sealed files failed ({type(error).__name__}).", "Try again soon."
+            self, 503, "storage.unavailable", f"The storage of sealed files failed ({self.kind}).", "Try again soon."
         )
 
 

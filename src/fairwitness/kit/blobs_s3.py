@@ -103,11 +103,8 @@ def _open(settings: BlobsConfig, credentials: Path, area: str) -> "S3Blobs":
     return found
 
 
-def client_of(settings: BlobsConfig, credentials: Path, *, checksums: bool = False) -> S3Store:
-    """Return the client of the bucket; raises ConfigError, UnsafeMode, OSError. Reads nothing from the environment.
-
-    `checksums`: send a SHA-256 with each object, without which a bucket with a default retention takes none.
-    """
+def client_of(settings: BlobsConfig, credentials: Path) -> S3Store:
+    """Return the client of the bucket; raises ConfigError, UnsafeMode, OSError. Reads nothing from the environment."""
     parts = urlsplit(settings.url)
     if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigError("blobs.url must look like s3://bucket/prefix")
@@ -128,8 +125,6 @@ def client_of(settings: BlobsConfig, credentials: Path, *, checksums: bool = Fal
     }
     if settings.endpoint:
         options["endpoint"] = settings.endpoint
-    if checksums:
-        options["checksum_algorithm"] = "SHA256"
     # The client would fill in whatever is not said from AWS_*: another server, or somebody else's token.
     for name in [name for name in os.environ if name.upper().startswith("AWS_")]:
         del os.environ[name]
