@@ -10,3 +10,4 @@ compile requirements/dev.txt core/pyproject.toml pyproject.toml requirements/bui
 # Tools that run in environments of their own, so that what they need is not part of the program's.
 compile requirements/audit.txt requirements/audit.in
 compile requirements/fuzz.txt requirements/fuzz.in
+compile plugins/ring/requirements.txt plugins/ring/pyproject.toml

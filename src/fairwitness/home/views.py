@@ -82,12 +82,10 @@ def _words() -> dict[str, str]:
         "asked_many": _("{count} requests near this camera ask about this time."),
         "asked_none": _("No request asks about this time."),
         "no_place": _("Where this camera stands is not known yet, so no request can be matched."),
-        "added": _("{name} was added."),
         "deleted": _("{name} was deleted."),
         "is_paused": _("{name} is paused."),
         "is_done": _("{name} is ready."),
         "needs_time": _("{name} has arrived. Say when it was recorded."),
-        "is_refused": _("{name} was not kept: {why}"),
     }
 
 

@@ -38,10 +38,10 @@ EXPIRES_S: Final = 24 * 3600
 RESERVE: Final = 512 << 20
 """Bytes of the disk that stay free: recorders and the database need them."""
 MAX_UNFINISHED: Final = 64
-LEASE_S: Final = 15
+LEASE_S: Final = 10
 """A transfer that got on by no byte for so long is taken for lost."""
 _DURABLE: Final = 8 << 20  # bytes between two syncs
-_RENEW_S: Final = 5
+_RENEW_S: Final = 2
 _CHUNK: Final = 1 << 20
 _PROBE_S: Final = 120
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")

@@ -1,9 +1,10 @@
-'use strict'
+'use strict';
 // Sends files in parts by the tus protocol (1.0.0), one at a time, and asks the owner when each was recorded.
 // What the home node has counted is the truth: after a break, a pause or a reload, this asks it how far a file got.
 (() => {
   const PART = 8 * 1024 * 1024
   const LONGEST_WAIT = 15000
+  const STALLED = 30000
   const {url, largest, words} = JSON.parse(document.getElementById('settings').textContent)
   const by = id => document.getElementById(id)
   const lang = document.documentElement.lang
@@ -86,10 +87,14 @@
       for (const [name, value] of Object.entries({
         'Tus-Resumable': '1.0.0', 'Upload-Offset': offset, 'Content-Type': 'application/offset+octet-stream', 'X-CSRFToken': token(), 'Accept': 'application/json'
       })) sender.setRequestHeader(name, value)
-      sender.upload.onprogress = event => { item.sent = offset + event.loaded; measure(item); draw(item) }
+      // A network that goes away without a word leaves a request hanging for minutes.
+      let stirred = Date.now()
+      const watch = setInterval(() => { if (Date.now() - stirred > STALLED) sender.abort() }, 1000)
+      sender.onloadend = () => clearInterval(watch)
+      sender.upload.onprogress = event => { stirred = Date.now(); item.sent = offset + event.loaded; measure(item); draw(item) }
       sender.onload = async () => sender.status === 204 ? done(Number(sender.getResponseHeader('Upload-Offset'))) : failed(await problem(sender.status, sender.responseText))
       sender.onerror = sender.ontimeout = () => failed(new Answer(0, 'offline', words.offline))
-      sender.onabort = () => failed(new Answer(0, 'paused', ''))
+      sender.onabort = () => failed(item.paused ? new Answer(0, 'paused', '') : new Answer(0, 'offline', words.offline))
       sender.send(blob)
     })
   }
@@ -109,7 +114,7 @@
       lock = await navigator.wakeLock.request('screen').catch(() => null)
       lock?.addEventListener('release', () => { lock = null })
     } else if (!wanted && lock) {
-      await lock.release().catch(() => null)
+      lock.release().catch(() => null)
       lock = null
     }
   }
@@ -118,7 +123,7 @@
     let wait = 1000
     item.going = true
     draw(item)
-    await awake(true)
+    awake(true) // not waited for: a browser may take its time, or never answer
     while (!item.paused && ours.has(item.view.id)) {
       try {
         const head = await call('HEAD', place(item.view.id), tus({}))
@@ -150,7 +155,7 @@
           item.offline = error.status === 0
           draw(item)
           await Promise.race([sleep(wait), error.status ? new Promise(() => {}) : online(), item.wake = pausing(item)])
-          wait = Math.min(wait * 2, LONGEST_WAIT)
+          wait = Math.min(wait * 2, error.status === 423 ? 2000 : LONGEST_WAIT)
           continue
         }
         item.error = error.message
@@ -162,7 +167,7 @@
     item.rate = 0
     item.last = null
     draw(item)
-    await awake(false)
+    awake(false)
     refresh()
   }
   const online = () => new Promise(done => addEventListener('online', () => done(), {once: true}))
@@ -195,7 +200,7 @@
     by('picker').hidden = fresh
     by('placed').hidden = fresh || !('unplaced' in camera.selectedOptions[0].dataset)
   }
-  camera.addEventListener('change', () => { chosen(); if (camera.value === 'new') name.focus() })
+  camera.addEventListener('change', chosen)
   by('new-camera').addEventListener('submit', async event => {
     event.preventDefault()
     const text = name.value.trim()
@@ -309,11 +314,11 @@
     if (now === 'done') done(item, told)
     else set(told, text)
     set(at('.why'), item.error && item.error !== text ? item.error : view.state === 'refused' || view.state === 'duplicate' ? view.sentence : '')
+    at('.why').classList.toggle('softly', item.going === true || view.state === 'duplicate')
     buttons(item, now, lost)
     when(item, now)
     if (item.phase !== now) {
       if (item.phase && now === 'ask') say(fill(words.needs_time, {name: view.name}))
-      if (item.phase && (now === 'refused' || now === 'duplicate')) say(fill(words.is_refused, {name: view.name, why: view.sentence}))
       item.phase = now
     }
   }
@@ -427,6 +432,8 @@
       const turn = ++asked
       moments = []
       twice.hidden = true
+      const held = Number(twice.querySelector('input:checked')?.value)
+      twice.querySelector('div').replaceChildren()
       if (!input.value) { told.textContent = ''; return }
       try {
         const local = input.value.length === 16 ? input.value + ':00' : input.value
@@ -436,7 +443,7 @@
       } catch (error) { told.textContent = error.message; return }
       if (!moments.length) told.textContent = words.never
       else if (moments.length === 1) told.textContent = fill(words.utc, {time: utc(moments[0])})
-      else { told.textContent = ''; both(wanted) }
+      else { told.textContent = ''; both(wanted ?? held) }
     }
     function both (wanted) {
       twice.hidden = false
@@ -498,7 +505,7 @@
     }
     form.addEventListener('submit', async event => {
       event.preventDefault()
-      await look(Number(form.querySelector('input[type=radio]:checked')?.value) || exact)
+      await look(Number(form.querySelector('input[type=radio]:checked')?.value) || exact || undefined)
       const at = moments.length === 1 ? moments[0] : Number(form.querySelector('input[type=radio]:checked')?.value)
       if (!at) { (twice.hidden ? input : twice.querySelector('input')).focus(); return }
       try {
@@ -547,6 +554,7 @@
     refresh()
   })
   addEventListener('online', refresh)
+  addEventListener('offline', () => { for (const item of ours.values()) item.sender?.abort() })
   chosen()
   refresh()
 })()

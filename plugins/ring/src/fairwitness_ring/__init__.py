@@ -1,0 +1,1 @@
+"""A Fairwitness plug-in for Ring cameras, in an environment of its own (docs/spec/plugin.md)."""
