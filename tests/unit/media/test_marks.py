@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.home.marks.intervals import Look, intervals
 from fairwitness.kit.video import marks
 from fairwitness.kit.video.make import write_recording
 from tests import testdata
+
+from . import plant
 
 FPS = 8
 
@@ -112,6 +115,14 @@ def test_a_thing_that_came_to_stay_is_marked_while_it_moves(tmp_path):
     (mark,) = found(film(tmp_path, 14, parks))
     assert mark.start == pytest.approx(3, abs=1)
     assert mark.end == pytest.approx(6, abs=1)
+
+
+def test_its_processor_time_is_a_limit(tmp_path):
+    """A recording that takes more than it was given ends the child, not the machine."""
+    path = plant.write_long(tmp_path / "a.mp4", 60)
+    with pytest.raises(ProtocolError) as caught:
+        list(marks.samples(path, (), seconds=1, cancelled=lambda: False, spent=lambda cpu: None))
+    assert caught.value.code in ("clip.crashed", "clip.limits")  # a busy machine may not even give it the second
 
 
 @pytest.mark.testdata

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PACE: Final = 1 / 3
 """Seconds between two pictures that are looked at."""
+_PATIENCE: Final = 20
 _CLOSE: Final = 0.7  # seconds between key frames that suffice
 _SMALL: Final = 320  # longest side, for motion
 _LARGE: Final = 640  # for persons
@@ -61,10 +62,12 @@ def samples(
 ) -> Iterator[Sample]:
     """Yield looks at a recording, made in a child with limits and the lowest priority; `spent` hears its processor time.
 
-    `seconds` bounds its processor and its wall-clock time. Raises ProtocolError `clip.*`, also `clip.cancelled`.
+    `seconds` bounds its processor time; at the lowest priority it may take many times as long. Raises
+    ProtocolError `clip.*`, also `clip.cancelled`.
     """
     job: dict[str, object] = {"do": "look", "look": "marks", "path": str(path.absolute()), "masks": masks, "nice": 19}
-    for message in child_lines(job, seconds=seconds, cancelled=cancelled):
+    job |= {"cpu": seconds}
+    for message in child_lines(job, seconds=seconds * _PATIENCE, cancelled=cancelled):
         spent(float(message["cpu"]))
         for row in message["samples"]:
             yield Sample(*row)

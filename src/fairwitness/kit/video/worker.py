@@ -58,7 +58,7 @@ class _Child:
         )
         self._buffer = b""
         self._noise = b""
-        self.send({**job, "cpu": seconds})
+        self.send({"cpu": seconds, **job})
 
     def renew(self) -> None:
         """Give the child its full time again, from now."""
