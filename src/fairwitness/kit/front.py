@@ -24,7 +24,7 @@ from fairwitness.kit import files
 from fairwitness.kit.http_static import Remembered
 from fairwitness.kit.journal import Event, error_code, log, place_of
 
-_IN_MEMORY = 1 << 16  # bytes of a body that are held in memory
+_IN_MEMORY = 1 << 18  # bytes of a body that are held in memory
 _AT_ONCE = 1 << 20  # bytes of an answer that are held in memory
 _SPARE_SECONDS = 60
 """How long an answer's file waits for the server to open it."""
@@ -130,11 +130,11 @@ class Front:
             self._waiting -= size
 
     async def _read(self, size: int, proto: Any) -> IO[bytes]:
-        body: IO[bytes] = (
-            io.BytesIO() if size <= _IN_MEMORY else tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-        )
+        body: IO[bytes] | None = None
         clock = asyncio.get_running_loop().time
         began, seen, chunks = clock(), 0, aiter(proto)
+        held: list[bytes] = []
+        kept = 0
         try:
             while seen < size:
                 left = began + self._grace + seen / self._rate - clock()
@@ -146,12 +146,31 @@ class Front:
                 except StopAsyncIteration:
                     raise _Refusal(400, "body.short", "The body ended before its stated length.") from None
                 seen += len(chunk)
-                body.write(chunk)
+                kept += len(chunk)
+                held.append(chunk)
+                if kept > _IN_MEMORY:
+                    # Beside the loop: a busy disk must not keep other clients waiting.
+                    body = await asyncio.to_thread(self._append, body, held)
+                    held, kept = [], 0
+            if body is None:
+                return io.BytesIO(b"".join(held))
+            await asyncio.to_thread(self._append, body, held)
         except BaseException:
-            body.close()
+            if body is not None:
+                body.close()
             raise
         body.seek(0)
         return body
+
+    def _append(self, body: IO[bytes] | None, chunks: list[bytes]) -> IO[bytes]:
+        found = body if body is not None else tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - lives with the request
+        try:
+            found.writelines(chunks)
+            found.flush()
+        except BaseException:
+            found.close()
+            raise
+        return found
 
     # ---------------------------------------------------------------- in a thread
 
