@@ -118,6 +118,22 @@ def test_sound_that_is_missing_or_other_in_a_piece(pieces, tmp_path):
     assert sound_seconds(data) == pytest.approx(6.0, abs=0.2)
 
 
+def test_what_an_edit_list_hides_at_a_pieces_end_stays_hidden_and_the_next_goes_on(whole, tmp_path):
+    (one, zero), (two, then), *_ = split(whole, tmp_path / "long", 4.0)
+    data = bytearray(one.read_bytes())
+    at = data.index(b"elst", data.index(b"moov")) + 12  # the pictures' track is the first
+    at += 12 if data[at + 4 : at + 8] == b"\xff" * 4 else 0  # an empty edit comes before
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") * 7 // 8).to_bytes(4, "big")
+    one.write_bytes(data)
+    assert 86 <= len(times(one.read_bytes())) <= 89
+    clip, facts = run(of([(one, zero), (two, then)]))
+    assert not facts.transcoded
+    shown = times(clip)
+    assert len(shown) == facts.frames
+    assert 84 <= len([at for at in shown if at < 3.9]) <= 89
+    assert len([at for at in shown if at > 3.9]) == 100
+
+
 def test_covered_areas_are_black_in_every_piece(pieces):
     area = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
     data, facts = run(of(pieces[:3], masks=(area,)))

@@ -222,7 +222,7 @@ class _Run:
         self._origin = origin(video)
         # What a clock of whole seconds calls an overlap is none: the pictures of one recording follow those of the one before it.
         self._offset = min(max(Fraction(offset), self._until), Fraction(offset) + _PUSH) if self._number else Fraction(0)
-        self._begun = False  # a picture of this recording was taken
+        self._begun = self._hidden = False  # a picture of this recording was taken; the rest of it is hidden
         self._guess = self._origin
         self._early = []
         if self._plan is not None:
@@ -261,7 +261,7 @@ class _Run:
                 self._hear(packet)
             if self._held >= FRAGMENT_BYTES or self._span() >= FRAGMENT_SECONDS * VIDEO_SCALE:
                 yield from self._flush()
-            if self._done and not self._sound_is_behind(packet):
+            if self._hidden or (self._done and not self._sound_is_behind(packet)):
                 break
         if self._plan is None and not self._done:
             self._drain()
@@ -306,7 +306,10 @@ class _Run:
         if pts < plan.start and not self._number:
             self._dropped += 1  # it leads an open group of pictures and refers to what is before the cut
             return False
-        if packet.is_discard or (self._cut.end is not None and self._at(pts) >= self._cut.end - TINY):
+        if packet.is_discard:
+            self._hidden = True  # an edit list hides what follows in this recording; the next one goes on
+            return False
+        if self._cut.end is not None and self._at(pts) >= self._cut.end - TINY:
             return True
         decoded = _ticks(self._at(packet.dts if packet.dts is not None else pts))
         if self._zero is None:
