@@ -7,6 +7,7 @@ costs a tenth of a second: the database is made from a template, the bucket gets
 import contextlib
 import json
 import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,3 +186,13 @@ def take_up(folder: str) -> None:
     fresh = connecting.settings_of(config.current(config.RoleConfig))
     connection.settings_dict.update(HOST=fresh["HOST"], PORT=fresh["PORT"], NAME=fresh["NAME"])
     _be_whom_the_environment_names()
+
+
+def change_settings(folder: str, changes: dict[str, Any]) -> None:
+    """Let an operator change config.toml of the node in `folder`, and the node take it up as a start does."""
+    from fairwitness.kit import config  # noqa: PLC0415 - after the environment is set
+
+    path = Path(folder) / config.FILE_NAME
+    values = tomllib.loads(path.read_text()) if path.exists() else {}
+    config.write(Path(folder), values | changes)
+    config.load(type(config.current(config.RoleConfig)), Path(folder))
