@@ -82,7 +82,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         found = ipaddress.ip_address(text)
     except ValueError as error:
         raise ConfigError(f"{text} is no address of this machine; it looks like 192.168.1.20") from error
-    if found.is_unspecified or found.is_multicast or not (found.is_private or found.is_link_local):
+    if found.is_unspecified or found.is_multicast or found.is_loopback or not (found.is_private or found.is_link_local):
         raise ConfigError(f"{text} is not an address of a home's own network; this home is not for the internet")
     return found
 
