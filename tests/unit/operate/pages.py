@@ -11,7 +11,13 @@ from fairwitness.kit.operate import metrics
 
 pytestmark = pytest.mark.django_db
 LISTED = {
-    "hub": {"fairwitness_log_entries", "fairwitness_tick", "fairwitness_state"},
+    "hub": {
+        "fairwitness_log_entries",
+        "fairwitness_tick",
+        "fairwitness_publish_lag_seconds",
+        "fairwitness_publish_problems",
+        "fairwitness_state",
+    },
     "agency": {"fairwitness_joined", "fairwitness_collect_age_seconds"},
     "home": {"fairwitness_feed_tick", "fairwitness_feed_state"},
 }
