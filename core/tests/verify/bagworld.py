@@ -309,7 +309,7 @@ def relist(files):
     result = dict(files)
     result[layout.MANIFEST] = layout.sums({name: Digest.of(data).sha256 for name, data in payload.items()})
     size = sum(map(len, payload.values()))
-    lines = result[layout.BAG_INFO].decode().splitlines()
+    lines = result[layout.BAG_INFO].decode("utf-8", "replace").splitlines()
     lines = [f"Payload-Oxum: {size}.{len(payload)}" if line.startswith("Payload-Oxum") else line for line in lines]
     result[layout.BAG_INFO] = ("\n".join(lines) + "\n").encode()
     tags = {

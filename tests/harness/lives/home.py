@@ -55,7 +55,8 @@ class Prepared:
         self.server: Server | None = None
         self.kept = (documents.PART_SIZE, delivery.pass_to_spool)
         documents.PART_SIZE = delivery.PART_SIZE = PART
-        delivery.pass_to_spool = spool.seal_response  # a child process a clip would cost half a second each
+        # A child process a clip would cost half a second each, and only a child has a time to end by.
+        delivery.pass_to_spool = lambda job, manifest, *, seconds, **more: spool.seal_response(job, manifest, **more)
         clock.set_clock(lambda: self.moment[0])
         self.data = self.place / "home"
         files.private_dir(self.data)
