@@ -172,6 +172,7 @@ def test_only_padded_windows_are_asked_for_and_the_clip_answers_the_request(home
     assert not list(recorders.chain(row).root.glob(".plugin-*")), "its folder goes with it"
 
 
+@pytest.mark.claim("P1")
 def test_the_owner_is_told_first(home, vendor):
     with pytest.raises(Refused) as told:
         add(home, vendor, understood=False)
