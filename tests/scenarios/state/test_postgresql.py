@@ -129,6 +129,31 @@ def test_what_was_recorded_cannot_be_changed_by_the_node(node, cluster):
     assert json.loads(run(role, "database", "scrub", folder, "--owner", owner))["scrubbed"]
 
 
+def files_of(cluster, name):
+    """The bytes of every table and index of a database, as they lie on the server's disk."""
+    with cluster.admin(name) as session:
+        session.execute("CHECKPOINT")
+        rows = session.execute("SELECT pg_relation_filepath(oid) FROM pg_class WHERE relkind IN ('r', 'i', 't') AND oid >= 16384")
+        return b"".join((cluster.folder / "data" / path).read_bytes() for (path,) in rows.fetchall())
+
+
+@pytest.mark.claim("P8")
+@pytest.mark.parametrize("node", ["agency"], indirect=True)
+def test_a_scrub_leaves_nothing_of_deleted_rows_in_the_tables_files(node, cluster):
+    """What PostgreSQL can promise of T10: the log, replicas and backups keep rows for as long as they are kept."""
+    role, folder, name, user, owner = node
+    run(role, "database", "migrate", folder, "--owner", owner)
+    with cluster.connect(name, user, user) as session:
+        session.execute("INSERT INTO django_session VALUES ('CANARY-KEY-7731', 'CANARY-ROW-7731', now())")
+        session.execute("DELETE FROM django_session")
+    assert b"CANARY-ROW-7731" in files_of(cluster, name), "the test sees nothing"
+    run(role, "database", "scrub", folder, "--owner", owner)
+    left = files_of(cluster, name)
+    assert b"CANARY-ROW-7731" not in left
+    assert b"CANARY-KEY-7731" not in left
+    assert len(left) > 100_000
+
+
 @pytest.mark.parametrize("node", ["hub"], indirect=True)
 def test_one_writer_one_migration_one_beat(node, cluster):
     role, folder, name, _user, owner = node

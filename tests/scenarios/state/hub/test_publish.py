@@ -153,6 +153,7 @@ def mirrored(world, files, folder):
     return copy.run()
 
 
+@pytest.mark.claim("P12")
 def test_every_moment_is_whole_and_a_kill_anywhere_is_mended(town, place, tmp_path):
     target, there = place
     source = publishing.source()
