@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fairwitness_core.crypto.sign import PublicKey
-from fairwitness_core.model import agency, call, custody, directory, feed, hub, request, response
+from fairwitness_core.model import agency, call, custody, directory, feed, hub, recording, request, response
 from fairwitness_core.model.document import Document, UnknownKind, kind_of
 from fairwitness_core.verify import layout, trust
 from fairwitness_core.wire import canonical, dsse
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 GOLDEN = json.loads((Path(__file__).resolve().parents[1] / "vectors" / "golden.json").read_text())
-MODULES = (agency, call, custody, directory, feed, hub, request, response, layout, trust)
+MODULES = (agency, call, custody, directory, feed, hub, recording, request, response, layout, trust)
 
 
 def kinds(base=Document):
