@@ -37,6 +37,8 @@ _HEAD_BYTES = 1 << 16
 _BACKLOG = 4096
 _CONNECTIONS = 8192  # of one worker; each needs a file descriptor
 ROLES = ("hub", "home", "agency")
+CONFIGURATION = 78
+"""Exit status of a node that somebody has to do something for first (sysexits' EX_CONFIG); the units do not try again."""
 
 _stop = threading.Event()
 
@@ -119,8 +121,8 @@ def run(role: str, data_dir: Path, *, out: Any = None) -> int:
     """Run a node until it is told to stop, and return the exit status.
 
     Prints `{"ready": true, "url": ...}` on standard output once the web process answers. `<data>/run/address` then holds
-    the url and `<data>/run/supervisor.pid` this process's id. Raises ConfigError, NewerSchema; Locked if the data folder
-    is in use.
+    the url and `<data>/run/supervisor.pid` this process's id. What somebody must mend first (settings, an older or newer schema,
+    a key half replaced) is told on standard error, and the status is CONFIGURATION. Raises Locked if the data folder is in use.
     """
     _stop.clear()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -133,6 +135,9 @@ def run(role: str, data_dir: Path, *, out: Any = None) -> int:
         raise Locked(f"{data_dir} is in use by another process of this program") from None
     try:
         return _run(role, data_dir, run_folder, sys.stdout if out is None else out)
+    except config.ConfigError as error:
+        sys.stderr.write(f"fairwitness {role}: {error}\n")
+        return CONFIGURATION
     finally:
         lock.release()
 

@@ -60,7 +60,7 @@ def test_the_whole_job_goes_on_after_an_upgrade(tmp_path, monkeypatch):
     hub, agency = folder / "hub", folder / "agency"
     # An older schema is neither used nor changed without being asked.
     assert "upgrade" in cli("hub", "status", hub, code=1)
-    assert "upgrade" in cli("hub", "run", hub, code=1)
+    assert "upgrade" in cli("hub", "run", hub, code=78)
     assert query(hub, COLUMN) == (0,)
     plan = json.loads(cli("hub", "upgrade", hub, "--check"))
     assert (plan["before"], plan["needed"]) == ("0.1.0", True)
@@ -157,7 +157,6 @@ def test_the_three_states_with_an_older_process_beside_them(hub):
     envelope = fill_up(hub, 2300)
     (hub / "run").mkdir(mode=0o700, exist_ok=True)
     with FileLock(hub / "run" / "supervisor.lock"):  # an older version runs
-        assert "not expanded" in cli("hub", "upgrade", hub, "--only", "contract", code=1) or True
         assert "--only expand" in cli("hub", "upgrade", hub, "--only", "fill", code=1)
         cli("hub", "upgrade", hub, "--only", "expand")
         # State 1: what it reads and writes is as it was.
@@ -178,8 +177,7 @@ def test_the_three_states_with_an_older_process_beside_them(hub):
     cli("hub", "upgrade", hub, "--only", "contract")
     with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"), rows(hub) as database, database:
         database.execute(OLD_INSERT, ("c" * 64, envelope))
-    done = json.loads(cli("hub", "upgrade", hub))
-    assert done["applied"] == 0 or done["applied"] > 0
+    cli("hub", "upgrade", hub)
     assert query(hub, "SELECT count(*) FROM hub_pendingentry WHERE agency IS NULL") == (0,)
 
 
