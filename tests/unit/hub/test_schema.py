@@ -13,7 +13,7 @@ REVIEWED = {
     "withdrawn_index submitted_at expires review_due",
     "violation": "id request rule message hint",
     "approval": "id request moderator",  # a staff account's number
-    "pendingentry": "id sha256 kind envelope state rule log_index at",
+    "pendingentry": "id sha256 agency kind envelope state rule log_index at",  # the public agency that an entry is about
     "logentry": "index sha256 kind",
     "directoryline": "index envelope",
     "tick": "number state sha256 index gzip rollup_end",

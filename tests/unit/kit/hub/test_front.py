@@ -38,7 +38,7 @@ urlpatterns = [
     path("stream", stream),
     path("log/<path:path>", static_files(lambda: ROOT, lambda name: Cache.IMMUTABLE)),
 ]
-pytestmark = pytest.mark.urls(__name__)
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
 
 
 @dataclass

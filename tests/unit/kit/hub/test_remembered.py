@@ -25,7 +25,7 @@ def policy(name):
 
 
 urlpatterns = [path("log/<path:path>", static_files(lambda: ROOT, policy))]
-pytestmark = pytest.mark.urls(__name__)
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
 
 
 class Counting:
