@@ -232,9 +232,7 @@ def keys_before(places: Iterable[tuple[Path, float]], *, seconds: int = 60) -> l
     return (found + [None] * len(asked))[: len(asked)]
 
 
-def child_lines(
-    job: dict[str, object], *, seconds: int, cancelled: Callable[[], bool] | None = None
-) -> Iterator[dict[str, Any]]:
+def child_lines(job: dict[str, object], *, seconds: int, cancelled: Callable[[], bool] | None = None) -> Iterator[dict[str, Any]]:
     """Yield what a child with limits says to `job`; it is ended with the iterator. Raises as `pass_to_spool`."""
     child = _Child(job, seconds, cancelled)
     try:
