@@ -80,6 +80,68 @@ def test_the_authority_signs_for_its_address_alone():
         ca.make_ca("home.example", NOW)
 
 
+def _named(authority, key, name):
+    """A certificate for a DNS name, as who stole the home's authority would sign it."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    own, at = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    issuer = x509.load_pem_x509_certificate(authority)
+    signer = serialization.load_pem_private_key(key, None)
+    leaf = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "any")]))
+        .issuer_name(issuer.subject)
+        .public_key(own.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - timedelta(hours=1))
+        .not_valid_after(at + timedelta(days=90))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return leaf.public_bytes(serialization.Encoding.PEM) + pem
+
+
+def _handshake(authority, served, host, folder):
+    """Tell whether a client that trusts `authority` alone takes what a server at `host` serves."""
+    (folder / "served.pem").write_bytes(served)
+    near, far = ssl.create_default_context(cadata=authority.decode()), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    far.load_cert_chain(folder / "served.pem")
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = near.wrap_bio(back, there, server_hostname=host)
+    server = far.wrap_bio(there, back, server_side=True)
+    for _ in range(8):
+        for one in (client, server):
+            try:
+                one.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError:
+                return False
+    return True
+
+
+def test_who_steals_the_authority_cannot_pass_for_any_site(tmp_path):
+    """A constraint on addresses alone would leave every DNS name free."""
+    from fairwitness.kit import clock
+
+    authority, key = ca.make_ca("192.168.1.20", clock.now())
+    leaf, secret = ca.make_leaf(authority, key, "192.168.1.20", clock.now())
+    assert _handshake(authority, leaf + secret, "192.168.1.20", tmp_path)
+    for name in ("bank.example", "localhost", "a.b.example"):
+        assert not _handshake(authority, _named(authority, key, x509.DNSName(name)), name, tmp_path), name
+    for address in ("192.168.1.21", "::1"):
+        other = _named(authority, key, x509.IPAddress(ipaddress.ip_address(address)))
+        assert not _handshake(authority, other, address, tmp_path), address
+
+
 def test_nothing_of_the_owners_goes_over_a_network_in_clear(db, clock_at):
     clock_at(NOW)
     here = config.current(Config)

@@ -109,6 +109,34 @@ def test_an_area_drawn_while_the_answer_waits_is_covered_too(asked):
 
 
 @pytest.mark.claim("P20")
+@pytest.mark.parametrize("how", ["drawn", "drawn anew"])
+def test_an_area_drawn_while_the_answer_is_being_sealed_is_covered_too(asked, monkeypatch, how):
+    """Converting takes minutes; the owner's word in that time counts."""
+    row = masks.add(asked.porch.pk, "Window", STRIP) if how == "drawn anew" else None
+    answer = answers.confirm(answers.draft(f"{1:032x}").pk, at_once=True)
+    real = delivery.pass_to_spool
+
+    def meanwhile(job, make, **more):
+        result = real(job, make, **more)
+        monkeypatch.setattr(delivery, "pass_to_spool", real)
+        if row is None:
+            masks.add(asked.porch.pk, "Window", SQUARE)
+        else:
+            masks.edit(row.pk, "Window", SQUARE)
+        return result
+
+    monkeypatch.setattr(delivery, "pass_to_spool", meanwhile)
+    assert delivery.seal_due(asked.now) == 0
+    answer.refresh_from_db()
+    assert (answer.state, answer.spool) == ("queued", "")
+    assert not list(delivery.sharing.spool_folder().iterdir())
+    assert asked.hub.calls == []
+    manifest, clip = shared(asked, answer)
+    assert "areas covered" in manifest.redactions
+    assert max(levels(clip, SQUARE)) <= 24
+
+
+@pytest.mark.claim("P20")
 @pytest.mark.parametrize("how", ["row", "paint", "silent"])
 def test_where_covering_fails_nothing_is_sealed(asked, monkeypatch, how):
     row = masks.add(asked.porch.pk, "Window", SQUARE)

@@ -24,12 +24,18 @@ def make_ca(address: str, now: int) -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"Fairwitness home {address}")
     at = datetime.fromtimestamp(now, UTC)
-    only = x509.NameConstraints([x509.IPAddress(ipaddress.ip_network(f"{address}/{place.max_prefixlen}"))], None)
+    # A kind of name that no constraint mentions may be signed for freely (4.2.1.10): a certificate for an address says
+    # nothing about names. So every DNS name is excluded (an empty one matches all), and any use but a server's.
+    only = x509.NameConstraints(
+        [x509.IPAddress(ipaddress.ip_network(f"{address}/{place.max_prefixlen}"))],
+        [x509.DNSName("")],
+    )
     builder = (
         _builder(name, name, key.public_key(), at, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(ca=True), critical=True)
         .add_extension(only, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     return _pem(builder.sign(key, hashes.SHA256())), _secret(key)
@@ -45,7 +51,8 @@ def make_leaf(ca: bytes, ca_key: bytes, address: str, now: int) -> tuple[bytes, 
     at = datetime.fromtimestamp(now, UTC)
     alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
     builder = (
-        _builder(_name(address), authority.subject, key.public_key(), at, LEAF_DAYS)
+        # No name that a verifier could take for a host: the authority may sign for none.
+        _builder(_name(f"This home at {address}"), authority.subject, key.public_key(), at, LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

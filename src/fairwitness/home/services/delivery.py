@@ -94,7 +94,10 @@ def _seal(answer: Answer, now: int) -> bool:
     key = tokens.key_of(answer.token)
     name = f"{token_bytes(12).hex()}.age"
     try:
-        result = _seal_step(answer, key, name, now) if answer.kind == "step_forward" else _seal_clips(answer, key, name, now)
+        covered = [] if answer.kind == "step_forward" else _areas(answer)
+        result = (
+            _seal_step(answer, key, name, now) if answer.kind == "step_forward" else _seal_clips(answer, key, name, covered, now)
+        )
     except ProtocolError as error:
         _give_up(answer, now, error.code)
         return False
@@ -108,6 +111,10 @@ def _seal(answer: Answer, now: int) -> bool:
     with transaction.atomic():
         # The owner may have cancelled while the clip was sealed.
         if not Answer.objects.select_for_update().filter(pk=answer.pk, state="queued").exists():
+            (sharing.spool_folder() / name).unlink(missing_ok=True)
+            return False
+        # Or have drawn an area: what was made without it goes, and is made anew at the next look.
+        if answer.kind != "step_forward" and _areas(answer) != covered:
             (sharing.spool_folder() / name).unlink(missing_ok=True)
             return False
         answer.spool, answer.sealed, answer.size = name, result.sha256, result.size
@@ -137,9 +144,8 @@ def _seal_step(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolRes
     return _seal_small(answer, name, dsse.sign(dsse.RESPONSE, document.encode(), signer).encode())
 
 
-def _seal_clips(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolResult:
+def _seal_clips(answer: Answer, key: SigningKey, name: str, covered: list[tuple[Polygon, ...]], now: int) -> SpoolResult:
     chosen = list(answer.clips.select_related("recording__source__camera", "camera"))
-    covered = [masks.of_clip(clip) for clip in chosen]
     # No lead: what the owner trimmed away must not leave, so a cut between key frames is transcoded rather than copied.
     cuts = tuple(_cut(clip, areas) for clip, areas in zip(chosen, covered, strict=True))
     if not cuts:
@@ -175,6 +181,11 @@ def _covered(results: tuple[ClipResult, ...], cuts: tuple[Cut, ...]) -> tuple[Cl
         if result.covered != len(cut.masks):
             raise ProtocolError("mask.missed", "an area was not covered", evidence=result.name)
     return results
+
+
+def _areas(answer: Answer) -> list[tuple[Polygon, ...]]:
+    """Return what has to be black in each clip as things stand now. Raises ProtocolError."""
+    return [masks.of_clip(clip) for clip in answer.clips.select_related("recording__source__camera", "camera")]
 
 
 def _seal_small(answer: Answer, name: str, manifest: bytes) -> SpoolResult:
