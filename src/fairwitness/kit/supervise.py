@@ -1,7 +1,8 @@
 """`fairwitness <role> run`: one supervisor, and under it web, beat and (on the hub) the sequencer, each its own process.
 
-A child that dies is started again, with a growing pause. SIGTERM and SIGINT stop everything gracefully: each child
-finishes what it is doing. Whatever a killed child had acknowledged is on disk.
+A child that dies is started again, with a growing pause. SIGTERM and SIGINT stop everything gracefully: nothing new is
+begun, idle connections are closed, each child finishes what it is doing, and what takes longer than `stop_seconds` is killed.
+A second signal kills at once. Whatever a killed child had acknowledged is on disk.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -40,7 +42,10 @@ ROLES = ("hub", "home", "agency")
 CONFIGURATION = 78
 """Exit status of a node that somebody has to do something for first (sysexits' EX_CONFIG); the units do not try again."""
 
+_KILL_MARGIN = 2  # seconds in which the web process kills its own workers
+
 _stop = threading.Event()
+_at_once = threading.Event()
 
 
 def stopping() -> threading.Event:
@@ -125,6 +130,7 @@ def run(role: str, data_dir: Path, *, out: Any = None) -> int:
     a key half replaced) is told on standard error, and the status is CONFIGURATION. Raises Locked if the data folder is in use.
     """
     _stop.clear()
+    _at_once.clear()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
     files.private_dir(data_dir)
@@ -202,19 +208,29 @@ def _wait_ready(host: str, port: int, children: list[_Child]) -> int | None:
 
 
 def _end(children: list[_Child], seconds: int) -> None:
-    """Ask every child to finish, and kill what has not after `seconds`."""
+    """Ask every child to finish, and kill what has not after `seconds`, or when this process is told a second time."""
+    processes = [child.process for child in children if child.process is not None]
+    for process_ in processes:
+        process_.terminate()
+    if _all_gone(processes, seconds, unless=_at_once):
+        return
     for child in children:
-        if child.process is not None and child.process.poll() is None:
-            child.process.terminate()
+        if child.process is not None:
+            # The web process has workers of its own: it kills them and then ends by itself.
+            child.process.send_signal(signal.SIGUSR1 if child.name == "web" else signal.SIGKILL)
+    _all_gone(processes, _KILL_MARGIN)
+    for process_ in processes:
+        process_.kill()
+        process_.wait()
+
+
+def _all_gone(processes: list[subprocess.Popen[bytes]], seconds: float, unless: threading.Event | None = None) -> bool:
     deadline = time.monotonic() + seconds
-    for child in children:
-        if child.process is None:
-            continue
-        try:
-            child.process.wait(max(deadline - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            child.process.kill()
-            child.process.wait()
+    while any(process_.poll() is None for process_ in processes):
+        if time.monotonic() > deadline or (unless is not None and unless.is_set()):
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _remembered_port(run_folder: Path, host: str) -> int:
@@ -238,7 +254,15 @@ def _listening(host: str, port: int) -> Iterator[int]:
 
 
 def _on_signal(_number: int, _frame: types.FrameType | None) -> None:
+    if _stop.is_set():
+        _at_once.set()
     _stop.set()
+
+
+def _kill_workers(_number: int, _frame: types.FrameType | None) -> None:
+    """Kill the web process's workers: only it can. Not on a second SIGTERM, which systemd sends to every process at once."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def _web(role: str, data_dir: Path) -> None:
@@ -250,6 +274,7 @@ def _web(role: str, data_dir: Path) -> None:
     cfg = config.load(config_of(role), data_dir)
     os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{role}.settings"
     _raise_files()
+    signal.signal(signal.SIGUSR1, _kill_workers)
     bare = importlib.util.find_spec(f"fairwitness.{role}.rsgi") is not None
     shutil.rmtree(data_dir / "run" / "bodies", ignore_errors=True)
     Granian(
@@ -353,4 +378,5 @@ def _leave() -> None:
 
 
 if __name__ == "__main__":
-    child(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    # Of the module as everybody else imports it: under `-m` this one is a second copy, and its stop event is nobody's.
+    importlib.import_module("fairwitness.kit.supervise").child(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
