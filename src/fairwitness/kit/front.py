@@ -5,7 +5,8 @@ and time, and a large one on disk; only when it is whole does a thread of the ap
 before its first byte leaves, and a large one goes out from its file. Known protocol files are answered without a thread.
 
 Limits: heads by the server's own timeout (kit.supervise), bodies by `largest`, and by `grace` seconds plus one second for each
-`rate` bytes; waiting bodies together by `room`. Bodies are sent with a Content-Length; chunked ones are refused.
+`rate` bytes; waiting bodies together by `room`, and by the disk's `reserve`. Bodies are sent with a Content-Length; chunked
+ones are refused.
 """
 
 import asyncio
@@ -39,6 +40,11 @@ class _Refusal(Exception):
         self.body = json.dumps({"error": {"code": code, "message": message, "hint": hint}}).encode()
 
 
+def _no_space() -> _Refusal:
+    log(Event.DISK_FULL, store="bodies")
+    return _Refusal(507, "storage.full", "This node has no space left.", "Try the same again later.")
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     """A whole answer: its bytes, or the file that holds them; `spare`: the file is ours and goes afterwards."""
@@ -54,7 +60,8 @@ class Front:
     """The RSGI application that granian calls; `inner` is the WSGI application in `threads` threads.
 
     `folder` is emptied of what an earlier process left and holds large bodies and answers for a moment. `largest`: bytes of
-    a body; `room`: bytes of all bodies that are waited for in this process; `rate`: bytes per second that a body must keep.
+    a body; `room`: bytes of all bodies that are waited for in this process; `rate`: bytes per second that a body must keep;
+    `reserve`: free bytes of the disk that bodies leave alone.
     """
 
     def __init__(
@@ -67,10 +74,12 @@ class Front:
         room: int = 1 << 30,
         rate: int = 4096,
         grace: float = 10.0,
+        reserve: int = 0,
     ) -> None:
         self._inner = inner
         self._folder = files.private_dir(folder)
         self._largest, self._room, self._rate, self._grace = largest, room, rate, grace
+        self._reserve = reserve
         self._waiting = 0
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="answer")
 
@@ -120,12 +129,13 @@ class Front:
             raise _Refusal(413, "body.too_large", "The body is too large.", f"Send at most {self._largest} bytes.")
         if self._waiting + size > self._room:
             raise _Refusal(503, "busy", "Too much is on its way here.", "Try the same again soon.")
+        if size > _IN_MEMORY and shutil.disk_usage(self._folder).free - self._waiting - size < self._reserve:
+            raise _no_space()
         self._waiting += size
         try:
             return await self._read(size, proto)
         except OSError as error:
-            log(Event.DISK_FULL, store="bodies")
-            raise _Refusal(507, "storage.full", "This node has no space left.", "Try the same again later.") from error
+            raise _no_space() from error
         finally:
             self._waiting -= size
 
@@ -258,8 +268,8 @@ def environ_of(scope: Any) -> dict[str, Any]:
     return environ
 
 
-def make(inner: Remembered, folder: Path, *, threads: int, largest: int) -> Front:
+def make(inner: Remembered, folder: Path, *, threads: int, largest: int, reserve: int = 0) -> Front:
     """Return the application for granian, its folder empty."""
     if folder.exists():
         shutil.rmtree(folder)
-    return Front(inner, folder, threads=threads, largest=largest)
+    return Front(inner, folder, threads=threads, largest=largest, reserve=reserve)

@@ -78,7 +78,8 @@ def rsgi(role: str, largest_body: int) -> Any:
 
     cfg = config.current(config.RoleConfig)
     folder = cfg.folder("run", "bodies") / str(os.getpid())
-    return front.make(application, folder, threads=cfg.threads, largest=max(largest_body, cfg.max_body_bytes))
+    reserve = int(getattr(cfg, "min_free_bytes", 0))
+    return front.make(application, folder, threads=cfg.threads, largest=max(largest_body, cfg.max_body_bytes), reserve=reserve)
 
 
 def _application(role: str) -> Any:
@@ -265,6 +266,24 @@ def _kill_workers(_number: int, _frame: types.FrameType | None) -> None:
         worker.kill()
 
 
+def _fork_without_handlers() -> None:
+    """Let a worker that is told to stop before it set up its own handlers end: one it inherits would swallow the signal."""
+    told = (signal.SIGTERM, signal.SIGINT)
+
+    def before() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, told)
+
+    def in_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
+
+    def in_child() -> None:
+        for number in told:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
+
+
 def _web(role: str, data_dir: Path) -> None:
     """Serve the role's pages and API by granian until told to stop; the access log is off."""
     from granian import Granian  # noqa: PLC0415 - only this process needs it
@@ -275,6 +294,7 @@ def _web(role: str, data_dir: Path) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = f"fairwitness.{role}.settings"
     _raise_files()
     signal.signal(signal.SIGUSR1, _kill_workers)
+    _fork_without_handlers()
     bare = importlib.util.find_spec(f"fairwitness.{role}.rsgi") is not None
     shutil.rmtree(data_dir / "run" / "bodies", ignore_errors=True)
     Granian(

@@ -105,6 +105,14 @@ def _room(size: int) -> None:
         raise storage_full()
 
 
+def _reserve(size: int) -> None:
+    """Refuse to take `size` bytes more out of what is kept free for the logs and the database."""
+    free = vault.store().free()
+    if free is not None and free - size < identity.settings().min_free_bytes:
+        log(Event.DISK_FULL, store="inbox")
+        raise storage_full()
+
+
 def _open(response_id: str) -> Upload:
     row = Upload.objects.filter(response_id=response_id).first()
     if row is None or row.state in ("withdrawn", "collected"):
@@ -140,6 +148,8 @@ def put_part(response_id: str, number: int, statement: bytes, chunks: Iterable[b
     if row.state == "sealed":
         return _progress(row)
     expected = PART_SIZE if number < row.parts - 1 else row.size - PART_SIZE * (row.parts - 1)
+    if number + 1 not in vault.store().parts(response_id):
+        _reserve(expected)
     try:
         vault.store().put_part(response_id, number + 1, _checked(chunks, expected, stated.sha256), max_bytes=expected)
     except BlobExists as error:
@@ -169,7 +179,8 @@ def finish(response_id: str, data: bytes) -> bytes:
 
     1. the response's key signed, and says what it said when it opened; 2. all parts are here; 3. together they are the
     ciphertext that was stated; 4. its leaf stands in a day's accounting whose file is not yet made.
-    Raises ProtocolError; Refused: upload.foreign 403, upload.differs 409, upload.incomplete 409, upload.hash 400.
+    Raises ProtocolError; Refused: upload.foreign 403, upload.differs 409, upload.incomplete 409, upload.hash 400,
+    storage.full 507 (the parts stay).
     """
     # 1.
     message = verify_responder(Finalize, data)
@@ -221,6 +232,8 @@ def _join(row: Upload) -> Stored:
                     digest.update(chunk)
                     size += len(chunk)
             return Stored(size, digest.digest())
+        if len(store.parts(row.response_id)) >= row.parts:
+            _reserve(row.size)
         return store.join(row.response_id, parts_of(row.size), max_bytes=MAX_RESPONSE)
     except BlobMissing as error:
         have = store.parts(row.response_id)
