@@ -24,25 +24,38 @@ def full(kind, flags, *parts, version=0):
     return box(kind, pack(">I", version << 24 | flags), *parts)
 
 
-def trak(number, scale, entry, avcc=b""):
+MATRIX = pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+
+
+def trak(number, scale, entry, avcc=b"", *, edit=b"", matrix=MATRIX, flags=3):
     tables = [full(kind, 0, bytes(size)) for kind, size in ((b"stts", 4), (b"stsc", 4), (b"stsz", 8), (b"stco", 4))]
     stsd = full(b"stsd", 0, pack(">I", 1), box(entry, bytes(78 if avcc else 28), avcc))
     media = box(
-        b"mdia", full(b"mdhd", 0, pack(">IIII", 0, 0, scale, 0)), full(b"hdlr", 0), box(b"minf", box(b"stbl", stsd, *tables))
+        b"mdia",
+        full(b"mdhd", 0, pack(">IIII", 0, 0, scale, 0)),
+        full(b"hdlr", 0, bytes(4), b"vide" if avcc else b"soun"),
+        box(b"minf", box(b"stbl", stsd, *tables)),
     )
-    return box(b"trak", full(b"tkhd", 3, pack(">III", 0, 0, number), bytes(64)), media)
+    return box(b"trak", full(b"tkhd", flags, pack(">III", 0, 0, number), bytes(24), matrix, bytes(8)), edit, media)
 
 
-def movie(samples, *, avcc=AVCC, sound=(), per=4, steps=None):
-    """Write samples as an answer's clip would hold them, `per` in a fragment; `steps`: lengths in ticks."""
+def movie(samples, *, avcc=AVCC, sound=(), per=4, steps=None, offsets=None, more=(), **head):
+    """Write samples as an answer's clip would hold them, `per` in a fragment; `steps`: lengths in ticks.
+
+    `offsets`: how long each waits to be shown; `more`: further tracks; `head`: of the pictures' track.
+    """
+    offsets = offsets or [0] * len(samples)
     steps = steps or [STEP] * len(samples)
-    tracks = [trak(1, 90_000, b"avc1", box(b"avcC", avcc))] + ([trak(2, 48_000, b"mp4a")] if sound else [])
-    parts = [box(b"ftyp", b"iso6", bytes(4), b"iso6", b"mp41"), box(b"moov", full(b"mvhd", 0, bytes(96)), *tracks, box(b"mvex"))]
+    tracks = [trak(1, 90_000, b"avc1", box(b"avcC", avcc), **head)] + ([trak(2, 48_000, b"mp4a")] if sound else [])
+    parts = [
+        box(b"ftyp", b"iso6", bytes(4), b"iso6", b"mp41"),
+        box(b"moov", full(b"mvhd", 0, bytes(96)), *tracks, *more, box(b"mvex")),
+    ]
     time = 0
     for number, at in enumerate(range(0, len(samples), per), 1):
-        runs = [(1, time, list(zip(steps[at : at + per], samples[at : at + per], strict=True)))]
+        runs = [(1, time, list(zip(steps[at : at + per], samples[at : at + per], offsets[at : at + per], strict=True)))]
         if sound:
-            runs.append((2, 1024 * number, [(1024, one) for one in sound]))
+            runs.append((2, 1024 * number, [(1024, one, 0) for one in sound]))
         parts.append(fragment(number, runs))
         time += sum(steps[at : at + per])
     return b"".join(parts)
@@ -52,7 +65,7 @@ def fragment(number, runs):
     def moof(base):
         made = [full(b"mfhd", 0, pack(">I", number))]
         for track, time, rows in runs:
-            table = b"".join(pack(">IIIi", length, len(data), 0, 0) for length, data in rows)
+            table = b"".join(pack(">IIIi", length, len(data), 0, wait) for length, data, wait in rows)
             made.append(
                 box(
                     b"traf",
@@ -61,11 +74,11 @@ def fragment(number, runs):
                     full(b"trun", 0xF01, pack(">Ii", len(rows), base), table, version=1),
                 )
             )
-            base += sum(len(data) for _length, data in rows)
+            base += sum(len(data) for _length, data, _wait in rows)
         return box(b"moof", *made)
 
     head = moof(len(moof(0)) + 8)
-    return head + box(b"mdat", b"".join(data for _t, _time, rows in runs for _l, data in rows))
+    return head + box(b"mdat", b"".join(data for _t, _time, rows in runs for _l, data, _w in rows))
 
 
 class Recorded:

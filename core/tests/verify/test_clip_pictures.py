@@ -12,7 +12,7 @@ from fairwitness_core.wire.errors import ProtocolError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.tests.verify.recordingworld import AVCC, STEP, box, fragment, full, movie
+from core.tests.verify.recordingworld import AVCC, STEP, box, fragment, full, movie, trak
 
 SAMPLES = [bytes([n]) * (n + 1) for n in range(10)]
 CLIP = movie(SAMPLES)
@@ -34,6 +34,47 @@ def test_a_clip_is_read(data):
     assert (found.sha256, found.size) == (hashlib.sha256(data).hexdigest(), len(data))
 
 
+MIRROR = pack(">9i", -(1 << 16), 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+GONE = pack(">9i", 0, 0, 0, 0, 0, 0, 0, 0, 1 << 30)
+HELD = [STEP * n for n in (1, 3, 0, 0, 1)] + [STEP] * 5
+
+
+def elst(*values):
+    return box(b"edts", full(b"elst", 0, pack(">IIiI", *values)))
+
+
+def test_pictures_may_wait_for_their_place():
+    """As cameras with B pictures have it; and turned."""
+    turned = pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    found = read(movie(SAMPLES, offsets=HELD, edit=elst(1, 0, STEP, 1 << 16), matrix=turned))
+    assert found.digests == read(CLIP).digests
+    assert read(movie(SAMPLES * 4, offsets=[*[STEP * 30] * 16, *[0] * 24])).digests
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (movie(SAMPLES, more=[trak(2, 90_000, b"avc1", box(b"avcC", AVCC))]), "mp4.track"),
+        (movie(SAMPLES, more=[trak(2, 90_000, b"avc1")]), "mp4.entry"),
+        (movie(SAMPLES, matrix=MIRROR), "mp4.shown"),
+        (movie(SAMPLES, matrix=GONE), "mp4.shown"),
+        (movie(SAMPLES, flags=2), "mp4.shown"),
+        (movie(SAMPLES * 4, offsets=[*[STEP * 30] * 17, *[0] * 23]), "mp4.shown"),
+        (movie(SAMPLES, offsets=[0] * 9 + [900_001]), "mp4.shown"),
+        (movie(SAMPLES, edit=elst(1, 0, 1, 1 << 16)), "mp4.shown"),
+        (movie(SAMPLES, edit=elst(1, 900, 0, 1 << 16)), "mp4.edit"),
+        (movie(SAMPLES, edit=elst(1, 0, -1, 1 << 16)), "mp4.edit"),
+        (movie(SAMPLES, edit=elst(1, 0, 0, 0)), "mp4.edit"),
+        (CLIP.replace(box(b"stco", bytes(8)), box(b"stco", bytes(7) + b"\1")), "mp4.outside"),
+        (CLIP.replace(box(b"stsz", bytes(12)), box(b"stsz", bytes(11) + b"\1")), "mp4.outside"),
+    ],
+)
+def test_what_would_show_other_than_the_samples_in_order_is_refused(data, code):
+    with pytest.raises(ProtocolError) as caught:
+        read(data)
+    assert caught.value.code == code
+
+
 def test_short_reads_make_no_difference():
     class Slow(io.BytesIO):
         def read(self, count=-1):
@@ -43,7 +84,7 @@ def test_short_reads_make_no_difference():
 
 
 HEAD = CLIP[: CLIP.index(b"moof") - 4]
-ONE = [(STEP, b"a")]
+ONE = [(STEP, b"a", 0)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import hashlib
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from struct import pack
 
 import pytest
 from fairwitness_core.model import recording as core
@@ -16,12 +18,13 @@ from fairwitness_core.tlog import merkle
 from fairwitness_core.verify import cli
 from fairwitness_core.verify.layout import Digest
 from fairwitness_core.verify.recording import Found, locate, verify_recording
+from fairwitness_core.verify.report import verdict
 from fairwitness_core.wire.errors import ProtocolError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.tests.verify.bagworld import MemoryFiles
-from core.tests.verify.recordingworld import AVCC, STEP, Cut, Recorded, movie
+from core.tests.verify.recordingworld import AVCC, STEP, Cut, Recorded, box, full, movie, trak
 
 pytestmark = pytest.mark.claim("P19")
 
@@ -145,6 +148,52 @@ def test_pictures_behind_the_first_one_are_told():
     assert "Directly behind the first one, 2 pictures of segment 1" in next(c.detail for c in report.checks if c.number == 7)
 
 
+def test_a_hole_behind_the_first_picture_is_no_excuse_for_hiding_what_happened():
+    """One picture of before, then nothing until it is over: what an open group's first pictures excuse is a few of them."""
+    recorded = Recorded(segments=8, pictures=40)
+    samples = recorded.samples(40, 240)
+
+    class Long(Cut):
+        FIRST, LENGTH, USED = 40, 240, (1, 7)
+
+    for missing, code in ((16, set()), (17, {"recording.left_out"}), (160, {"recording.left_out"})):
+        steps = [STEP * (missing + 1), *[STEP] * (239 - missing)]
+        made = Long(recorded=recorded, sealed_at=8, clip=movie(samples[:1] + samples[missing + 1 :], steps=steps))
+        assert codes(check(made)) - {"recording.times"} == code, missing
+    # Nor when the first picture stands at the end of its segment, and what is missing in the next.
+    late = Long(
+        recorded=recorded, sealed_at=8, changed={"start": recorded.start // 1000 + 7}, clip=movie(samples[39:40] + samples[50:])
+    )
+    assert "recording.left_out" in codes(check(late))
+
+
+def test_lists_that_match_beside_the_digests_cost_no_time():
+    """Found again and again at the wrong place, each time after comparing megabytes: a verifier would hang for hours."""
+    same = b"\x07" * 32
+    began = time.process_time()
+    with pytest.raises(ProtocolError):
+        locate((b"\x07" * 31 + b"\x08") * 40_000, b"\x01" + (b"\x07" * 31 + b"\x08") * 80_000 + b"\x02" * 31)
+    assert locate(same * 9, same * 1000).end == 9
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"more": [trak(2, 90_000, b"avc1", box(b"avcC", AVCC))]},
+        {"offsets": [STEP * (59 - 2 * n) for n in range(60)]},
+        {"edit": box(b"edts", full(b"elst", 0, pack(">IIIiI", 2, 1000, 0, STEP * 30, 1 << 16), pack(">IiI", 1000, 0, 1 << 16)))},
+        {"edit": box(b"edts", full(b"elst", 0, pack(">IIiI", 1, 0, STEP * 30, 1 << 16)))},
+    ],
+)
+def test_a_clip_that_shows_other_than_its_pictures_in_their_order_is_no_clip(how):
+    """All samples are as recorded; what a player shows is not: another track, played backwards, an edit list that repeats."""
+    samples = Recorded().samples(Cut.FIRST, Cut.LENGTH)
+    report = check(Cut(clip=movie(samples, **how)))
+    assert failed(report) == [7], codes(report)
+    assert all(code.startswith("mp4.") for code in codes(report))
+
+
 def test_swapped_and_foreign_pictures_are_refused():
     samples = Recorded().samples(Cut.FIRST, Cut.LENGTH)
     swapped = [*samples]
@@ -176,6 +225,11 @@ def test_a_converted_clip_says_plainly_that_its_pictures_were_not_compared():
     report = check(Cut(samples=[b"encoded anew"] * 60, changed={"transcoded": True}))
     assert report.ok
     assert "NOT COMPARED" in next(one.detail for one in report.checks if one.number == 7)
+    # Who reads the last line alone must not take it for a clip whose pictures were compared.
+    assert "VERIFIED" not in verdict(report)
+    assert "NOT COMPARED" in verdict(report)
+    assert "VERIFIED" in verdict(check(world()))
+    assert "NOT COMPARED" in verdict(dataclasses.replace(report, pinned=False))
     outside = check(Cut(samples=[b"anew"] * 60, changed={"transcoded": True, "end": Recorded().start // 1000 + 90}))
     assert codes(outside) == {"recording.times"}
 

@@ -40,12 +40,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class BagReport:
-    """The outcome for one bag. `facts`: labels and values of what it is; `fingerprints`: of the keys that it was judged by."""
+    """The outcome for one bag. `facts`: labels and values of what it is; `fingerprints`: of the keys that it was judged by.
+
+    `caveat`: what a reader of the verdict alone has to know, a sentence; it changes no exit code.
+    """
 
     checks: tuple[Check, ...]
     facts: tuple[tuple[str, str], ...]
     fingerprints: tuple[tuple[str, str], ...]
     pinned: bool
+    caveat: str = ""
 
     @property
     def ok(self) -> bool:

@@ -5,6 +5,7 @@ bytes raise ProtocolError `mp4.*`, nothing else. Memory is bounded by one fragme
 """
 
 import hashlib
+import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from struct import unpack_from
@@ -21,12 +22,18 @@ _VIDEO: Final = 1
 _MOVIE: Final = {b"mvhd": 1, b"trak": 2, b"mvex": 1}
 _TRACK: Final = {b"tkhd": 1, b"edts": 1, b"mdia": 1}
 _MEDIA: Final = {b"mdhd": 1, b"hdlr": 1, b"minf": 1}
-_INFORMATION: Final = {b"vmhd": 1, b"smhd": 1, b"dinf": 1, b"stbl": 1}
+_PICTURES: Final = {b"vmhd": 1, b"dinf": 1, b"stbl": 1}
+_SOUND: Final = {b"smhd": 1, b"dinf": 1, b"stbl": 1}
 _TABLES: Final = {b"stsd": 1, b"stts": 1, b"stsc": 1, b"stsz": 1, b"stco": 1}
 _ENTRY: Final = {b"avcC": 1, b"pasp": 1}
 _TRUN: Final = (1 << 24) | 0xF01  # version 1; offset, lengths, sizes, flags, composition times
 _TFHD: Final = 0x020000  # offsets count from the moof
 _AVC1: Final = 78  # bytes of a visual sample entry before its boxes
+_ONE: Final = 1 << 16
+_TURNS: Final = frozenset({(_ONE, 0, 0, _ONE), (0, _ONE, -_ONE, 0), (-_ONE, 0, 0, -_ONE), (0, -_ONE, _ONE, 0)})
+_HERE: Final = b"\0\0\0\0\0\0\0\1\0\0\0\x0curl \0\0\0\1"  # dref: the samples are in this very file
+MAX_REORDER: Final = 16  # pictures that H.264 can hold back for their place in the order of showing (H.264 A.3.1)
+MAX_OFFSET: Final = 10 * SCALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,40 +94,89 @@ def _numbers(data: bytes, form: str, begin: int, end: int) -> tuple[int, ...]:
     return unpack_from(">" + form, data, begin)
 
 
-def _record(moov: bytes) -> tuple[bytes, int]:
-    """Return the picture track's decoder configuration and the number of tracks."""
+def _record(moov: bytes) -> tuple[bytes, int, int]:
+    """Return the picture track's decoder configuration, how long its edit list waits, and the number of tracks.
+
+    Whatever could show other pictures than the samples in their order is refused: a further track of pictures, samples in
+    tables outside of the fragments, media in another file, an edit list that leaves out or repeats, a matrix that does not turn.
+    """
     found = _children(moov, 0, len(moov), _MOVIE)
     _one(found, b"mvhd")
     _one(found, b"mvex")
     tracks = found.get(b"trak", [])
     if not tracks:
         raise _fail("missing", "there is no track")
-    track = _children(moov, *tracks[0], _TRACK)
+    track, media, tables = _track(moov, tracks[0], b"vide", _PICTURES)
     begin, end = _one(track, b"tkhd")
-    if end - begin < 16 or unpack_from(">I", moov, begin + 12)[0] != _VIDEO:
+    if end - begin != 84 or unpack_from(">I", moov, begin + 12)[0] != _VIDEO:
         raise _fail("track", "the first track is that of the pictures, with number 1")
-    media = _children(moov, *_one(track, b"mdia"), _MEDIA)
+    a, b, u, c, d, v, x, y, w = unpack_from(">9i", moov, begin + 40)
+    if moov[begin + 3] & 3 != 3 or (a, b, c, d) not in _TURNS or (u, v, x, y, w) != (0, 0, 0, 0, 1 << 30):
+        raise _fail("shown", "the pictures are shown whole, and turned by quarters at most")
     begin, end = _one(media, b"mdhd")
     if end - begin < 16 or unpack_from(">I", moov, begin + 12)[0] != SCALE:
         raise _fail("scale", "pictures are timed in 1/90000 s")
-    tables = _children(moov, *_one(_children(moov, *_one(media, b"minf"), _INFORMATION), b"stbl"), _TABLES)
+    begin, end = _entry(moov, tables, b"avc1", _AVC1)
+    record = _one(_children(moov, begin, end, _ENTRY), b"avcC")
+    wait = _edit(moov, *track[b"edts"][0]) if b"edts" in track else 0
+    for place in tracks[1:]:
+        other, _media, tables = _track(moov, place, b"soun", _SOUND)
+        _entry(moov, tables, b"mp4a", 28)
+        if b"edts" in other:
+            raise _fail("edit", "sound has no edit list")
+    return moov[slice(*record)], wait, len(tracks)
+
+
+type _Found = dict[bytes, list[tuple[int, int]]]
+
+
+def _track(moov: bytes, place: tuple[int, int], kind: bytes, form: Mapping[bytes, int]) -> tuple[_Found, _Found, _Found]:
+    """Return the boxes of a track of `kind`, those of its media, and its tables, which hold no samples."""
+    track = _children(moov, *place, _TRACK)
+    media = _children(moov, *_one(track, b"mdia"), _MEDIA)
+    begin, end = _one(media, b"hdlr")
+    if moov[begin:end][8:12] != kind:
+        raise _fail("track", "a clip has one track of pictures, and one of sound at most")
+    information = _children(moov, *_one(media, b"minf"), form)
+    tables = _children(moov, *_one(information, b"stbl"), _TABLES)
+    for name in (b"stts", b"stsc", b"stsz", b"stco"):
+        if any(moov[slice(*_one(tables, name))]):
+            raise _fail("outside", "there are samples outside of the fragments")
+    for begin, end in information.get(b"dinf", ()):
+        if moov[slice(*_one(_children(moov, begin, end, {b"dref": 1}), b"dref"))] != _HERE:
+            raise _fail("elsewhere", "the samples are said to be in another file")
+    return track, media, tables
+
+
+def _entry(moov: bytes, tables: _Found, wanted: bytes, size: int) -> tuple[int, int]:
+    """Return where the boxes of a track's one sample description lie."""
     begin, end = _one(tables, b"stsd")
     if end - begin < 8 or unpack_from(">II", moov, begin) != (0, 1):
-        raise _fail("entry", "there is one description of the pictures")
+        raise _fail("entry", "there is one description of the samples")
     ((kind, begin, end), *more) = list(_boxes(moov, begin + 8, end)) or [(b"", 0, 0)]
-    if kind != b"avc1" or more or end - begin < _AVC1:
-        raise _fail("entry", "the pictures are H.264")
-    begin, end = _one(_children(moov, begin + _AVC1, end, _ENTRY), b"avcC")
-    return moov[begin:end], len(tracks)
+    if kind != wanted or more or end - begin < size:
+        raise _fail("entry", "the pictures are H.264, the sound is AAC, and there is nothing else")
+    return begin + size, end
+
+
+def _edit(moov: bytes, begin: int, end: int) -> int:
+    """Return how long the only edit lets the first picture wait (ticks); it leaves out and repeats nothing."""
+    begin, end = _one(_children(moov, begin, end, {b"elst": 1}), b"elst")
+    if end - begin == 20:
+        head, count, length, time, rate = unpack_from(">IIIiI", moov, begin)
+        if (head, count, length, rate) == (0, 1, 0, _ONE) and 0 <= time <= MAX_OFFSET:
+            return int(time)
+    raise _fail("edit", "an edit list that leaves out or repeats pictures")
 
 
 @dataclass(slots=True)
 class _Run:
-    """One track's samples in a fragment: when the first is decoded, and (length, size) of each."""
+    """One track's samples in a fragment: when the first is decoded, (length, size) of each, and how long it waits to be shown."""
 
     track: int
     time: int
     rows: list[tuple[int, int]]
+    offsets: list[int]
 
 
 def _fragment(moof: bytes, number: int, tracks: int) -> list[_Run]:
@@ -143,11 +199,32 @@ def _fragment(moof: bytes, number: int, tracks: int) -> list[_Run]:
         if form != _TRUN or not count or count != (end - begin - 12) // 16 or offset != base:
             raise _fail("table", "a table that does not fit its samples")
         rows = [unpack_from(">II", moof, at) for at in range(begin + 12, end, 16)]
+        offsets = [unpack_from(">i", moof, at)[0] for at in range(begin + 24, end, 16)]
         base += sum(size for _length, size in rows)
-        runs.append(_Run(track, time, [(length, size) for length, size in rows]))
+        runs.append(_Run(track, time, [(length, size) for length, size in rows], offsets))
     if not runs:
         raise _fail("fragment", "a fragment without samples")
     return runs
+
+
+class _Shown:
+    """Watches the order in which pictures are shown: it may differ from that of the samples by what H.264 can reorder only."""
+
+    def __init__(self, wait: int) -> None:
+        self._wait = wait
+        self._latest: list[int] = []  # the latest times so far, the earliest of them first
+
+    def see(self, time: int, offset: int) -> None:
+        """Take the next sample's decode time and offset. Raises ProtocolError."""
+        shown = time + offset
+        if not -MAX_OFFSET <= offset <= MAX_OFFSET or shown < self._wait:
+            raise _fail("shown", "a picture that is never shown, or long after its place")
+        if len(self._latest) <= MAX_REORDER:
+            heapq.heappush(self._latest, shown)
+        elif shown < self._latest[0]:
+            raise _fail("shown", "pictures are shown in another order than theirs")
+        else:
+            heapq.heapreplace(self._latest, shown)
 
 
 class _Reader:
@@ -206,7 +283,8 @@ def read_clip(stream: BinaryIO) -> ClipPictures:
     moov = reader.box(b"moov", MAX_HEAD)
     if moov is None:
         raise _fail("short", "the file is cut short")
-    record, tracks = _record(moov)
+    record, wait, tracks = _record(moov)
+    shown = _Shown(wait)
     known = hashlib.sha256(record).digest()
     digests = bytearray()
     times: list[int] = []
@@ -221,13 +299,14 @@ def read_clip(stream: BinaryIO) -> ClipPictures:
             at = run.time
             if run.track == _VIDEO and at < end:
                 raise _fail("time", "pictures go back in time")
-            for length, one in run.rows:
+            for (length, one), offset in zip(run.rows, run.offsets, strict=True):
                 if one > MAX_SAMPLE or len(times) >= MAX_SAMPLES:
                     raise _fail("too_large", "more or larger samples than any answer's")
                 sample = reader.exactly(one)
                 if run.track == _VIDEO:
                     digests += sample_digest(known, sample)
                     times.append(at)
+                    shown.see(at, offset)
                 at += length
             if run.track == _VIDEO:
                 end = at

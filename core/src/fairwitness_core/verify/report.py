@@ -19,12 +19,15 @@ def plain(text: str) -> str:
 
 def verdict(report: BagReport) -> str:
     """Say in a sentence or two what the checks come to."""
+    if report.exit_code == 0 and report.caveat:
+        return f"All {len(report.checks)} checks hold under the keys that you pinned, WITH A LIMIT: {report.caveat}"
     if report.exit_code == 0:
         return f"VERIFIED. All {len(report.checks)} checks hold under the keys that you pinned."
     if report.exit_code == 3:
         return (
             "CONSISTENT, SIGNERS NOT PINNED. The evidence agrees with itself, but the keys it was judged by came from itself. "
             "Compare the fingerprints below with those that the hub and each witness publish, or run again with --trust."
+            + (f" AND WITH A LIMIT: {report.caveat}" if report.caveat else "")
         )
     failed = ", ".join(str(check.number) for check in report.checks if check.state == FAILED)
     return f"FAILED: check {failed}. Do not rely on this evidence until every problem named above is explained."

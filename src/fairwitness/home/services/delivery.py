@@ -114,7 +114,7 @@ def _seal(answer: Answer, now: int) -> bool:
             (sharing.spool_folder() / name).unlink(missing_ok=True)
             return False
         # Or have drawn an area: what was made without it goes, and is made anew at the next look.
-        if answer.kind != "step_forward" and _areas(answer) != covered:
+        if _areas(answer) != covered:
             (sharing.spool_folder() / name).unlink(missing_ok=True)
             return False
         answer.spool, answer.sealed, answer.size = name, result.sha256, result.size
