@@ -7,6 +7,8 @@ from typing import Any
 
 from django.db import models
 
+from fairwitness.home.fields import PlaceField
+
 
 class _Row(models.Model):
     """A row shows its key and nothing else: rows get into error reports."""
@@ -128,7 +130,7 @@ class Source(_Row):
 
     camera = models.ForeignKey(Camera, on_delete=models.CASCADE, related_name="sources")
     kind = models.CharField(max_length=8, default="folder", choices=[("folder", "folder"), ("upload", "upload")])
-    folder = models.TextField()
+    folder = PlaceField()
     zone = models.CharField(max_length=64, null=True)  # noqa: DJ001 - null means: the owner has not said
     offset = models.IntegerField(default=0)
     container_trusted = models.BooleanField(default=False)
@@ -382,7 +384,7 @@ class AnswerClip(_Row):
     camera = models.ForeignKey(Camera, null=True, on_delete=models.SET_NULL, related_name="+")
     masks = models.JSONField(default=list)
     covered = models.IntegerField(default=0)
-    source_path = models.TextField()
+    source_path = PlaceField()
     identity = models.JSONField()
     started = models.BigIntegerField()
     time_source = models.CharField(max_length=16)
@@ -415,7 +417,7 @@ class AnswerPiece(_Row):
     clip = models.ForeignKey(AnswerClip, on_delete=models.CASCADE, related_name="pieces")
     position = models.IntegerField()
     recording = models.ForeignKey(Recording, null=True, on_delete=models.SET_NULL)
-    source_path = models.TextField()
+    source_path = PlaceField()
     identity = models.JSONField()
     offset = models.FloatField()
     original = models.TextField(default="")
