@@ -5,11 +5,12 @@ and time, and a large one on disk; only when it is whole does a thread of the ap
 before its first byte leaves, and a large one goes out from its file. Known protocol files are answered without a thread.
 
 Limits: heads by the server's own timeout (kit.supervise), bodies by `largest`, and by `grace` seconds plus one second for each
-`rate` bytes; waiting bodies together by `room`, and by the disk's `reserve`. Bodies are sent with a Content-Length; chunked
-ones are refused.
+`rate` bytes, of which no more than 30 can be saved up; what came of bodies together by `room`, and by the disk's `reserve`.
+Bodies are sent with a Content-Length; chunked ones are refused.
 """
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -27,6 +28,8 @@ from fairwitness.kit.journal import Event, error_code, log, place_of
 
 _IN_MEMORY = 1 << 18  # bytes of a body that are held in memory
 _AT_ONCE = 1 << 20  # bytes of an answer that are held in memory
+_SILENCE = 30.0
+"""Seconds after which a body that stays away is given up, however quickly it came before."""
 _SPARE_SECONDS = 60
 """How long an answer's file waits for the server to open it."""
 
@@ -43,6 +46,10 @@ class _Refusal(Exception):
 def _no_space() -> _Refusal:
     log(Event.DISK_FULL, store="bodies")
     return _Refusal(507, "storage.full", "This node has no space left.", "Try the same again later.")
+
+
+def _busy() -> _Refusal:
+    return _Refusal(503, "busy", "Too much is on its way here.", "Try the same again soon.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,40 +135,46 @@ class Front:
         if size > self._largest:
             raise _Refusal(413, "body.too_large", "The body is too large.", f"Send at most {self._largest} bytes.")
         if self._waiting + size > self._room:
-            raise _Refusal(503, "busy", "Too much is on its way here.", "Try the same again soon.")
-        if size > _IN_MEMORY and shutil.disk_usage(self._folder).free - self._waiting - size < self._reserve:
+            raise _busy()
+        if size > _IN_MEMORY and shutil.disk_usage(self._folder).free - size < self._reserve:
             raise _no_space()
-        self._waiting += size
         try:
             return await self._read(size, proto)
         except OSError as error:
             raise _no_space() from error
-        finally:
-            self._waiting -= size
 
-    async def _read(self, size: int, proto: Any) -> IO[bytes]:
+    async def _read(self, size: int, proto: Any, lost: OSError | None) -> IO[bytes]:
+        """Return the body. With `lost`, or once the disk is full, read it all the same: only then will the client read why."""
         body: IO[bytes] | None = None
         clock = asyncio.get_running_loop().time
-        began, seen, chunks = clock(), 0, aiter(proto)
+        seen, chunks, until = 0, aiter(proto), clock() + self._grace
         held: list[bytes] = []
         kept = 0
         try:
             while seen < size:
-                left = began + self._grace + seen / self._rate - clock()
                 try:
-                    async with asyncio.timeout(max(left, 0.0)):
+                    async with asyncio.timeout(max(until - clock(), 0.0)):
                         chunk = bytes(await anext(chunks))
                 except TimeoutError:
                     raise _Refusal(408, "body.slow", "The body came too slowly.", "Try the same again.") from None
                 except StopAsyncIteration:
                     raise _Refusal(400, "body.short", "The body ended before its stated length.") from None
+                # What came counts, not what was announced: else announcing alone would keep everybody else out.
                 seen += len(chunk)
+                self._came(len(chunk))
+                # And what came quickly buys no long silence.
+                until = min(until + len(chunk) / self._rate, clock() + max(self._grace, _SILENCE))
                 kept += len(chunk)
                 held.append(chunk)
                 if kept > _IN_MEMORY:
                     # Beside the loop: a busy disk must not keep other clients waiting.
-                    body = await asyncio.to_thread(self._append, body, held)
+                    try:
+                        body = await asyncio.to_thread(self._append, body, held)
+                    except OSError as error:
+                        lost = error
                     held, kept = [], 0
+            if lost is not None:
+                raise lost
             if body is None:
                 return io.BytesIO(b"".join(held))
             await asyncio.to_thread(self._append, body, held)
@@ -169,10 +182,19 @@ class Front:
             if body is not None:
                 body.close()
             raise
+        finally:
+            self._waiting -= seen
         body.seek(0)
         return body
 
+    def _came(self, size: int) -> None:
+        self._waiting += size
+        if self._waiting > self._room:
+            raise _busy()
+
     def _append(self, body: IO[bytes] | None, chunks: list[bytes]) -> IO[bytes]:
+        if shutil.disk_usage(self._folder).free - sum(map(len, chunks)) < self._reserve:
+            raise OSError(errno.ENOSPC, "the reserve of the disk is left alone")
         found = body if body is not None else tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - lives with the request
         try:
             found.writelines(chunks)

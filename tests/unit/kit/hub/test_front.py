@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
@@ -159,6 +160,53 @@ def test_bodies_together_have_an_end(node):
 
     status, _, body = asyncio.run(both())
     assert (status, json.loads(body)["error"]["code"]) == (503, "busy")
+
+
+def test_announcing_much_keeps_nobody_out(node):
+    """Connections that state large bodies and send nothing take no room."""
+    node._room = 1_000_000
+
+    async def crowd():
+        idle = [Proto((0.25, b"x")) for _ in range(50)]
+        tasks = [asyncio.create_task(node.__rsgi__(Scope(pairs=length(1_000_000)), one)) for one in idle]
+        await asyncio.sleep(0.05)
+        honest = Proto((b"b" * 300_000,))
+        await node.__rsgi__(Scope(pairs=length(300_000)), honest)
+        await asyncio.gather(*tasks)
+        return honest.answer[0]
+
+    assert asyncio.run(crowd()) == 200
+    assert node._waiting == 0
+
+
+def test_what_came_counts_against_the_room_while_it_comes(node):
+    node._room = 500_000
+
+    async def crowd():
+        many = [Proto((b"x" * 200_000, 0.1, b"x" * 200_000, 0.1)) for _ in range(3)]
+        await asyncio.gather(*(node.__rsgi__(Scope(pairs=length(400_000)), one) for one in many))
+        return sorted(one.answer[0] for one in many)
+
+    found = asyncio.run(crowd())
+    assert 503 in found
+    assert node._waiting == 0
+    assert not list(node._folder.iterdir())
+
+
+def test_a_quick_beginning_buys_no_long_silence(node, monkeypatch):
+    """A megabyte at once would buy minutes at the slowest rate that is allowed."""
+    monkeypatch.setattr(front, "_SILENCE", 0.3)
+    node._rate = 1000
+    assert ask(node, Scope(pairs=length(900_001)), b"a" * 900_000, 5.0, b"a")[0] == 408
+    assert ask(node, Scope(pairs=length(900_001)), b"a" * 900_000, 0.1, b"a")[0] == 200
+
+
+def test_a_body_stops_at_the_disks_reserve(node, monkeypatch):
+    free = iter([10_000_000, 10_000_000, 100_000, 0, 0, 0, 0])
+    monkeypatch.setattr(front.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=next(free)))
+    node._reserve = 200_000
+    assert ask(node, Scope(pairs=length(900_000)), *[b"a" * 300_000] * 3)[0] == 507
+    assert not list(node._folder.iterdir())
 
 
 def test_answers_from_memory_from_their_file_and_from_a_spare_one(node):
