@@ -136,10 +136,11 @@ class Front:
             raise _Refusal(413, "body.too_large", "The body is too large.", f"Send at most {self._largest} bytes.")
         if self._waiting + size > self._room:
             raise _busy()
+        lost = None
         if size > _IN_MEMORY and shutil.disk_usage(self._folder).free - size < self._reserve:
-            raise _no_space()
+            lost = OSError(errno.ENOSPC, "the reserve of the disk is left alone")
         try:
-            return await self._read(size, proto)
+            return await self._read(size, proto, lost)
         except OSError as error:
             raise _no_space() from error
 
@@ -168,22 +169,24 @@ class Front:
                 held.append(chunk)
                 if kept > _IN_MEMORY:
                     # Beside the loop: a busy disk must not keep other clients waiting.
-                    try:
-                        body = await asyncio.to_thread(self._append, body, held)
-                    except OSError as error:
-                        lost = error
+                    if lost is None:
+                        try:
+                            body = await asyncio.to_thread(self._append, body, held)
+                        except OSError as error:
+                            lost = error
                     held, kept = [], 0
-            if lost is not None:
-                raise lost
-            if body is None:
-                return io.BytesIO(b"".join(held))
-            await asyncio.to_thread(self._append, body, held)
+            if lost is None and body is not None:
+                await asyncio.to_thread(self._append, body, held)
         except BaseException:
             if body is not None:
                 body.close()
             raise
         finally:
             self._waiting -= seen
+        if lost is not None:
+            raise lost
+        if body is None:
+            return io.BytesIO(b"".join(held))
         body.seek(0)
         return body
 
