@@ -137,3 +137,25 @@ def test_a_response_streams_through():
     seal.open_stream(io.BytesIO(sealed.getvalue()), reader, [SECRET])
     assert reader.finish().manifest == b"manifest 1"
     assert plain["clip-01.mp4"].size == 500_000
+
+
+def test_a_sink_that_fails_is_not_asked_again_and_its_own_error_comes_out():
+    secret, recipient = seal.new_identity()
+    sealed = io.BytesIO()
+    seal.seal_stream(io.BytesIO(bytes(300_000)), sealed, [recipient])
+
+    class Full:
+        calls = 0
+
+        def write(self, data):
+            self.calls += 1
+            raise OSError(28, "full") if self.calls == 1 else ValueError("asked again")
+
+    for act in (
+        lambda sink: seal.open_stream(io.BytesIO(sealed.getvalue()), sink, [secret]),
+        lambda sink: seal.seal_stream(io.BytesIO(bytes(300_000)), sink, [recipient]),
+    ):
+        sink = Full()
+        with pytest.raises(OSError, match="full"):
+            act(sink)
+        assert sink.calls == 1

@@ -71,6 +71,8 @@ class _Sink:
         self.failure: BaseException | None = None
 
     def write(self, data: bytes) -> int:
+        if self.failure is not None:
+            raise self.failure  # pyrage may write again after a failure: the first one says what went wrong
         try:
             self._inner.write(data)
         except BaseException as error:

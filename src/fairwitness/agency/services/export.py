@@ -153,7 +153,11 @@ def _prepare(order: _Order, responses: Sequence[Response], key: str) -> Export:
     folder = out if out is not None else node.settings().folder("exports") / identity
     if folder.exists():
         raise Refused(409, "export.exists", "There is something at that place already.", "Name a new folder.")
-    return _commit(order, responses, proofs, Export(id=identity, folder=str(folder), key=key))
+    try:
+        return _commit(order, responses, proofs, Export(id=identity, folder=str(folder), key=key))
+    except BaseException:
+        shutil.rmtree(_partial(folder), ignore_errors=True)  # no row names it, and on a full disk its space counts
+        raise
 
 
 @database.durable
