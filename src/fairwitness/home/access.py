@@ -101,6 +101,9 @@ class OverTls:
         """Serve over TLS and on the loopback; refuse with the remedy otherwise."""
         cfg = config.current(Config)
         if request.is_secure() or loopback(cfg.host) or request.path.startswith(_PLAIN):
-            return self._get_response(request)
+            response = self._get_response(request)
+            # A picture that this browser still keeps must not appear in another site's page (Fetch, 3.7).
+            response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+            return response
         told = Refused(403, "home.tls", _("This home shows nothing over a network without TLS."), _(HOW))
         return middleware.refusal(request, told) or HttpResponse(status=403)

@@ -180,9 +180,11 @@ def _alarm(row: Alarm) -> Json:
 
 def _answer(row: Answer) -> Json:
     names = ("kind", "mode", "statement", "until", "not_before", "problem")
+    leaving = {one.clip: asdict(one) for one in answers.leaving(row)} if row.state == "draft" else {}
     clips = [
         {
             "id": clip.pk,
+            "leaves": leaving.get(clip.pk),
             "recording": clip.recording_id,
             "more": [piece.recording_id for piece in clip.pieces.all()],
             "cut_start": clip.cut_start,

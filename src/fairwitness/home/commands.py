@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairwitness.home.adapters import commands as recorders
 from fairwitness.home.lan import commands as lan
@@ -18,6 +18,9 @@ from fairwitness.kit.config import ConfigError
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.files import UnsafeMode
 from fairwitness.kit.operate import commands as operate
+
+if TYPE_CHECKING:
+    from fairwitness.home.services.answers import Leaving
 
 type Action = Callable[[argparse.Namespace], int | None]
 
@@ -347,13 +350,28 @@ def _answer(options: argparse.Namespace) -> None:
         answers.set_statement(answer.pk, options.statement)
     if options.name:
         answers.set_mode(answer.pk, "identified", name=options.name, contact=options.contact)
-    _print({"answer": answer.pk, "clips": answer.clips.count(), "left_out": answers.left_out(answer)})
+    leaves = [_leaving(one) for one in answers.leaving(answer)]
+    _print({"answer": answer.pk, "clips": len(leaves), "leaves": leaves, "left_out": answers.left_out(answer)})
+
+
+def _leaving(one: "Leaving") -> dict[str, object]:
+    """Return what leaves of a clip as a person reads it."""
+    begin, end = _moment(one.start), None if one.end is None else _moment(one.end)
+    said: dict[str, object] = {"camera": one.camera, "from": begin, "to": end}
+    said |= {"sound": one.sound, "covered_areas": one.areas}
+    outside = {"seconds_before_what_is_asked": one.before, "seconds_after_what_is_asked": one.after}
+    return said | {name: round(value, 1) for name, value in outside.items()}
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _share(options: argparse.Namespace) -> int:
     from fairwitness.home.services import answers  # noqa: PLC0415
 
     if not options.yes:
+        _print({"leaves": [_leaving(one) for one in answers.leaving(answers.get(options.answer))]})
         print(answers.TERMS)
         print("Run the same with --yes to agree.")
         return 1

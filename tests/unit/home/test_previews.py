@@ -95,6 +95,19 @@ def test_the_original_is_sent_as_it_lies_in_its_folder(cam):
     assert get(cam, "h265", "media", Range="bytes=0-1", **{"If-Range": '"other"'}).status_code == 200
 
 
+def test_no_other_site_may_show_what_this_browser_keeps(cam):
+    """A hostile page that embeds a picture: refused by where it comes from, and by the kept answer itself."""
+    for what in ("media", "preview", "thumb", "strip"):
+        answer = get(cam, "h264", what)
+        assert answer.status_code == 200, what
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        b"".join(answer)
+        other = get(cam, "h264", what, **{"Sec-Fetch-Site": "cross-site", "Range": "bytes=0-9"})
+        assert other.status_code == 403
+        assert other.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 def test_nothing_but_the_recording_itself_is_sent(cam, tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(b"x" * 10)

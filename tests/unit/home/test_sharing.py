@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 - Django's modules are loaded once its settings are; the rest is layout
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -541,6 +542,34 @@ def minutes(count, first, *, size=1):
         row.pk, row.path, row.size, row.codec, row.time_source = None, f"{number:02}.mp4", size, "hevc", "name"
         row.start, row.end, row.seconds = first + 60 * number, first + 60 * (number + 1), 60.0
         row.save(force_insert=True)
+
+
+def test_what_leaves_is_shown_before_consent_in_program_and_api(asked, capsys):
+    """A draft may begin before what is asked about, at a key frame: its owner sees so before agreeing."""
+    import argparse
+
+    from django.test import Client
+
+    from fairwitness.home import access, commands
+
+    row = requests.get(f"{1:032x}")
+    commands._answer(argparse.Namespace(request=row.pk, no_clips=False, clip=[], sound=False, statement=None, name=""))
+    drafted = json.loads(capsys.readouterr().out)
+    answer = answers.get(drafted["answer"])
+    (clip,) = answer.clips.all()
+    (seen,) = answers.leaving(answer)
+    assert (seen.start, seen.sound, seen.areas) == (clip.started + clip.cut_start, False, 0)
+    assert seen.before == max(row.start - seen.start, 0)
+    assert commands._share(argparse.Namespace(yes=False, answer=answer.pk, now=False)) == 1
+    told = capsys.readouterr().out
+    (listed,) = json.JSONDecoder().raw_decode(told)[0]["leaves"]
+    assert [listed] == drafted["leaves"]
+    assert listed["from"].endswith(" UTC")
+    assert listed["seconds_before_what_is_asked"] == round(seen.before, 1)
+    owner = Client(headers={"Authorization": f"Bearer {access.owner_token()}", "host": "localhost"})
+    (one,) = owner.get("/api/answers").json()
+    shown = one["clips"][0]["leaves"]
+    assert (shown["start"], shown["before"], shown["end"]) == (seen.start, seen.before, seen.end)
 
 
 def test_forty_minutes_of_one_minute_files_are_one_clip(asked):

@@ -175,6 +175,48 @@ def left_out(answer: Answer) -> int:
     return sum(piece.recording not in chosen for camera in matching.own_clips(answer.request) for piece in camera.pieces)
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What leaves of one clip, for its owner to see before agreeing. Times in Unix seconds UTC; `end` None: all of the rest.
+
+    `before`, `after`: seconds outside of what the request asks about. `areas`: how many are covered as things stand.
+    """
+
+    clip: int
+    camera: str
+    start: float
+    end: float | None
+    before: float
+    after: float
+    sound: bool
+    areas: int
+
+
+def leaving(answer: Answer) -> list[Leaving]:
+    """Return what leaves with an answer, clip by clip. Raises ProtocolError for areas that are none."""
+    asked = answer.request
+    found = []
+    for clip in answer.clips.select_related("recording__source__camera", "camera"):
+        last = clip.pieces.select_related("recording").last()
+        recording = clip.recording if last is None else last.recording
+        rest = None if recording is None or recording.seconds is None else recording.seconds + (last.offset if last else 0.0)
+        cut = rest if clip.cut_end is None else clip.cut_end
+        start, end = clip.started + clip.cut_start, None if cut is None else clip.started + cut
+        found.append(
+            Leaving(
+                clip=clip.pk,
+                camera="" if clip.camera is None else clip.camera.name,
+                start=start,
+                end=end,
+                before=max(asked.start - start, 0.0),
+                after=0.0 if end is None else max(end - asked.end, 0.0),
+                sound=not clip.mute,
+                areas=len(masks.of_clip(clip)),
+            )
+        )
+    return found
+
+
 def _open_draft(answer_id: int) -> Answer:
     answer = get(answer_id)
     if answer.state != "draft":
