@@ -4,10 +4,14 @@ Nobody is called: every way out is closed in this process first. What is opened 
 `DIR/drills.json` says when it last held, and doctor asks again after `drill_days`.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
+import stat
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +25,13 @@ from fairwitness.kit.journal import Event, log
 from fairwitness.kit.operate import backup as backups
 from fairwitness.kit.operate import rotate
 from fairwitness.kit.operate.archive import Archive
-from fairwitness.kit.operate.checks import Check, ok, warn
+from fairwitness.kit.operate.checks import Check, failed, ok, warn
 from fairwitness.kit.operate.role import Operations
 
 RECORD = "drills.json"
 DAY = 86_400
 _KEPT = 100
+_LOCK = ".lock"
 
 
 class DrillError(Exception):
@@ -75,7 +80,11 @@ def drill(
     if not role.is_node(folder):
         raise DrillError(f"{folder} holds no {role.role}")
     http.set_transport(_Nobody())
-    place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-drill-", dir=work or folder.absolute().parent))
+    base = work or folder.absolute().parent
+    sweep(folder, base)
+    place = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=base))
+    lock = files.FileLock(place / _LOCK).acquire()
+    before = _stop_as_an_error()
     try:
         node = place / "node"
         # 1.
@@ -100,11 +109,59 @@ def drill(
     finally:
         # 4.
         _remove(place)
+        lock.release()
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     # 5.
     done = Drilled(found.sha256, int(found.about.get("made_at", 0)), secrets, dict(proved))
     _write_down(folder, done)
     log(Event.DRILLED, role=role.role, items=sum(done.proved.values()))
     return done
+
+
+def sweep(folder: Path, base: Path) -> int:
+    """Overwrite and remove what drills of `folder` left in `base` that were killed: opened keys lie in it. Returns how many."""
+    count = 0
+    for place in left_behind(folder, base):
+        lock = files.FileLock(place / _LOCK)
+        with contextlib.suppress(files.Locked):
+            lock.acquire(wait=False)
+            try:
+                _remove(place)
+            finally:
+                lock.release()
+            count += 1
+    return count
+
+
+def left_behind(folder: Path, base: Path) -> list[Path]:
+    """Return the folders of drills of `folder` in `base`, this user's own; one that runs now has its lock."""
+    found = []
+    try:
+        places = list(base.iterdir())
+    except PermissionError:
+        return []  # then no drill could make its folder there either
+    for place in places:
+        if place.name.startswith(_prefix(folder)):
+            info = place.lstat()
+            if stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid():
+                found.append(place)
+    return found
+
+
+def _prefix(folder: Path) -> str:
+    return f".{folder.absolute().name}-drill-"
+
+
+def _stop_as_an_error() -> Any:
+    """Have a request to end (SIGTERM) run the clean-up as well; returns what was there before, None outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def stop(_number: int, _frame: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    return signal.signal(signal.SIGTERM, stop)
 
 
 def last(folder: Path) -> int | None:
@@ -117,6 +174,9 @@ def check(role: Operations, folder: Path, days: int) -> list[Check]:
     """Say whether a drill is due."""
     if not days or role.prove is None:
         return []
+    if left := [place for place in left_behind(folder, folder.absolute().parent) if _nobody_holds(place)]:
+        again = "run another drill, which removes it, or remove it yourself"
+        return [failed("restore drill", f"one was killed and left opened keys in {left[0]}", again)]
     todo = f"fairwitness {role.role} drill {folder} --archive A --keys K --identity I, with the newest backup"
     at = last(folder)
     if at is None:
@@ -125,6 +185,16 @@ def check(role: Operations, folder: Path, days: int) -> list[Check]:
     if age > days:
         return [warn("restore drill", f"the last one was {age} days ago", todo)]
     return [ok("restore drill", f"held {age} days ago")]
+
+
+def _nobody_holds(place: Path) -> bool:
+    lock = files.FileLock(place / _LOCK)
+    try:
+        lock.acquire(wait=False)
+    except files.Locked:
+        return False
+    lock.release()
+    return True
 
 
 def _secrets(node: Path, identity: str) -> int:
