@@ -15,8 +15,9 @@ from fairwitness.demo.footage import make_clip
 from fairwitness.home.adapters import plugin
 from fairwitness.home.adapters.base import SourceProblem
 from fairwitness.home.models import Recorder, Recording
-from fairwitness.home.services import answers, matching, plugins, recorders, sources
+from fairwitness.home.services import answers, delivery, matching, plugins, provenance, recorders, sources
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.video.digests import pictures_of
 
 FAKE = """
 #!PYTHON
@@ -170,6 +171,22 @@ def test_only_padded_windows_are_asked_for_and_the_clip_answers_the_request(home
     assert not any(word in shown for word in ("token", "right", "123456", "ana@"))
     assert b"token" not in bytes(Recorder.objects.get().secret)
     assert not list(recorders.chain(row).root.glob(".plugin-*")), "its folder goes with it"
+
+
+@pytest.mark.claim("P19")
+def test_what_was_fetched_is_bound_to_its_chain_picture_by_picture(home, vendor):
+    row = add(home, vendor)
+    request = ask(home)
+    vendor.be("honest", [{"id": "r1", "start": request.start + 300, "seconds": 4.0}])
+    sources.scan(home.now)
+    matching.rematch()
+    (link,) = recorders.chain(row).read()[0]
+    assert link.pictures == pictures_of(vendor.folder / "clip.mp4").root
+    answer = answers.confirm(answers.draft(request.pk).pk, at_once=True)
+    delivery.seal_due(home.now)
+    assert delivery.upload_due(home.now) == 1
+    shown = provenance.reveal(answer.pk, "1", vendor.folder / "proof.json")
+    assert (shown.segments, shown.links) == (1, 1)
 
 
 @pytest.mark.claim("P1")

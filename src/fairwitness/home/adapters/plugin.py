@@ -30,7 +30,7 @@ from fairwitness.home.adapters.base import Known, Look, SourceProblem, Span
 from fairwitness.home.adapters.chain import Chain, file_sha256
 from fairwitness.home.adapters.rtsp import look_at_chain
 from fairwitness.kit import files, foreign
-from fairwitness.kit.video.worker import probe_each
+from fairwitness.kit.video.worker import pictures_each, probe_each
 
 PROTOCOL: Final = 1
 MAX_LINE: Final = 1 << 20
@@ -344,6 +344,7 @@ class PluginAdapter:
         start, end = round(stored.start * 1000), round((stored.start + facts.seconds) * 1000)
         if end > (now + 1) * 1000:
             return False
+        ((_path, pictures),) = pictures_each([spare])
         last = self.chain.last()
         joins = last is None or abs(start - last.end) <= 500
         target = self.folder / place
@@ -356,6 +357,7 @@ class PluginAdapter:
             path=place,
             codec=facts.codec or "unknown",
             after="" if joins else "source",
+            pictures="" if pictures is None else pictures.root,
         )
         spare.chmod(files.PRIVATE_FILE)
         shutil.move(spare, target.with_name(f".{target.name}.part"))

@@ -15,7 +15,7 @@ from fairwitness.home.recordings.timeline import Gap, Piece, Place, clips_in_win
 from fairwitness.home.services import cameras, recorders, sources
 from fairwitness.kit import clock
 
-CHAINED = ("rtsp", "frigate", "onvif")  # the recorders whose segments stand in a chain
+CHAINED = ("rtsp", "frigate", "onvif", "plugin")  # the recorders whose segments stand in a chain
 
 
 @dataclass(frozen=True, slots=True)
