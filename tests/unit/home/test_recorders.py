@@ -338,6 +338,20 @@ def test_an_unplugged_disk_forgets_nothing_and_deleted_files_are_noticed(home, c
     assert sources.scan(home.now + sources.RECHECK_S).removed == 1
 
 
+def test_a_home_that_starts_anew_knows_files_that_were_copied_back(home, cam, monkeypatch):
+    path = footprint(cam, home.now - 600, 500)
+    sources.scan(home.now)
+    before = Recording.objects.get().identity
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+    sources.scan(home.now + 1)
+    assert Recording.objects.get().identity == before
+    monkeypatch.setattr(sources, "_looked_at", set())  # another process
+    assert sources.scan(home.now + 2).changed == 1
+    assert Recording.objects.get().identity["inode"] == path.stat().st_ino != before["inode"]
+
+
 def test_limits_addresses_and_secrets(home, cam):
     assert b"hidden-word" not in bytes(Recorder.objects.get().secret)
     assert "hidden-word" not in repr(recorders.listing())

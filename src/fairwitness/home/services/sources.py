@@ -22,6 +22,7 @@ from fairwitness.kit.journal import Event, log
 
 MAX_OFFSET = 10 * 366 * 86_400
 RECHECK_S = 3600  # a recorder's folder is looked through whole this often: somebody may have deleted in it by hand
+_looked_at: set[int] = set()  # recorders whose folders this process has looked through whole
 _WIRE_SOURCE = {
     TimeSource.NAME: "file_name",
     TimeSource.CONTAINER: "container",
@@ -116,7 +117,8 @@ def _scan(source: Source, now: int) -> ScanReport:
     rows: dict[str, Recording] = {}
     known: dict[str, folders.Recording | folders.Refusal] = {}
     cursor = "" if recorder is None else recorder.cursor
-    whole = recorder is None or not cursor or now - recorder.checked_at >= RECHECK_S
+    # The first look of a process is whole: while none ran, files may have been restored, replaced or deleted.
+    whole = recorder is None or not cursor or now - recorder.checked_at >= RECHECK_S or recorder.pk not in _looked_at
     if whole:
         cursor = ""
         rows = {row.path: row for row in source.recordings.filter(gone=False)}
@@ -135,6 +137,7 @@ def _scan(source: Source, now: int) -> ScanReport:
     if recorder is not None:
         changes: dict[str, object] = {"cursor": look.cursor} | ({"checked_at": now} if look.whole else {})
         Recorder.objects.filter(pk=recorder.pk).update(**changes)
+        _looked_at.add(recorder.pk)
     return report
 
 
