@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Run the whole suite: one pytest process per Django role, one for the pages in a browser and one for the rest; add up.
+"""Run the whole suite: one pytest process per Django role, one for pages in a browser, one for real nodes, one for the rest.
 
     python scripts/test.py [--proof | --postgres] [PATH ...] [-- PYTEST-ARGUMENT ...]
 
-Two groups run at a time. Without paths it runs everything; with paths, the groups that they belong to. Tests marked
-`proof` run with --proof alone. With --postgres the tests of hub and agency run again, the worlds and the lives under kills and
-faults too, on a PostgreSQL server and an S3 server that they start, as the node's own bounded database user. The exit status
-is 0 only if every group ran and nothing failed. The last line is `N passed, N failed, N skipped`.
+Three groups run at a time, for real nodes mostly wait. Without paths it runs everything; with paths, the groups that they belong
+to. Tests marked `proof` run with --proof alone. With --postgres the tests of hub and agency run again, the worlds and the lives
+under kills and faults too, on a PostgreSQL server and an S3 server that they start, as the node's own bounded database user. The
+exit status is 0 only if every group ran and nothing failed. The last line is `N passed, N failed, N skipped`.
 """
 
 import os
@@ -22,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ROLES = ("hub", "agency", "home")
 BROWSER = "browser"
+PROCESSES = "processes"
+OF_PROCESSES = ("tests/scenarios/operate", "tests/scenarios/state", "tests/scenarios/load", "tests/security")
 ON_POSTGRES = [
     ("", ["tests/scenarios/world"]),
     ("hub", ["tests/unit/hub", "tests/unit/kit/hub", "tests/permissions/hub", "tests/scenarios/hub/test_crash.py"]),
@@ -52,8 +54,10 @@ def role_of(path: Path) -> str | None:
 def groups(paths: list[str]) -> dict[str, list[str]]:
     """Return role ('', 'core' or 'browser' for what needs none) to the paths that its process is given."""
     if not paths:
-        rest = {"core": ["core/tests"], **{role: ["tests"] for role in ROLES}, BROWSER: [f"tests/{BROWSER}"]}
-        return {"": ["tests", f"--ignore=tests/{BROWSER}"], **rest}
+        elsewhere = [f"--ignore={path}" for path in (f"tests/{BROWSER}", *OF_PROCESSES)]
+        rest = {role: ["tests"] for role in ("hub", "agency")} | {"core": ["core/tests"], BROWSER: [f"tests/{BROWSER}"]}
+        # The longest begin first.
+        return {PROCESSES: [*OF_PROCESSES], "home": ["tests"], "": ["tests", *elsewhere], **rest}
     found: dict[str, list[str]] = {}
     for path in paths:
         role = role_of(Path(path))
@@ -110,7 +114,7 @@ def main(arguments: list[str]) -> int:
         chosen = ON_POSTGRES if not paths else [(role, found) for role, found in chosen if role in ("", "hub", "agency")]
     if "-m" not in extra and not any("::" in path for path in paths):
         extra = ["-m", "proof" if proof else "not proof", *extra]
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(max_workers=3) as pool:
         results = list(pool.map(lambda item: run(item[0], item[1], extra, postgres=postgres), chosen))
     total = {key: sum(counts[key] for _, _, counts in results) for key in results[0][2]}
     fine = (0, NO_TESTS) if paths or proof else (0,)

@@ -17,7 +17,7 @@ from tests.security import seen
 from tests.security.town import World
 
 WITHOUT_SPACES = seen.can_make_namespaces()
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.proof, pytest.mark.network]
 LIFE_SECONDS = 20
 ROLES = {"witness": "10.77.0.1", "hub": "10.77.0.2", "agency": "10.77.0.3", "home": "10.77.0.4"}
 SWITCH = "10.77.0.254"

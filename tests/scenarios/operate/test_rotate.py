@@ -17,7 +17,7 @@ from tests.scenarios.operate import state
 from tests.scenarios.operate.test_whole_life import POLYGON
 from tests.scenarios.operate.town import Town, cli, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.proof, pytest.mark.network]
 DYING = """
 import os, sys
 from pathlib import Path

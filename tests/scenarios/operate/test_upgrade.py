@@ -22,7 +22,7 @@ from fairwitness.kit.operate import upgrade
 from tests.scenarios.operate import state
 from tests.scenarios.operate.town import COMMAND, cli
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.proof, pytest.mark.network]
 COLUMN = "SELECT count(*) FROM pragma_table_info('hub_pendingentry') WHERE name = 'agency'"
 OLD_INSERT = (
     "INSERT INTO hub_pendingentry (sha256, kind, envelope, state, rule, at) VALUES (?, 'key_rotated', ?, 'appended', '', 1)"

@@ -20,7 +20,7 @@ from fairwitness.demo.processes import free_ports
 from fairwitness.kit import http
 from tests.scenarios.operate.town import Town, cli, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.proof, pytest.mark.network]
 POLYGON = {"type": "Polygon", "coordinates": [[[-122.36, 37.70], [-122.10, 37.70], [-122.10, 37.90], [-122.36, 37.70]]]}
 
 

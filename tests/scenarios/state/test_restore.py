@@ -14,7 +14,7 @@ from tests.harness import elsewhere, postgres, s3
 from tests.harness.stage import Stage
 from tests.scenarios.operate.town import cli
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(postgres.programs() is None, reason=postgres.ABSENT)]
+pytestmark = [pytest.mark.proof, pytest.mark.skipif(postgres.programs() is None, reason=postgres.ABSENT)]
 ROLES = ("hub", "agency")
 
 
