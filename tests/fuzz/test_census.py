@@ -29,6 +29,7 @@ EXEMPT = {
     "fairwitness.home.adapters.plugin:PluginAdapter.": "the home's own note",
     "fairwitness.home.marks.": "an owner's own argument on the command line, and the home's own rows",
     "fairwitness.home.services.plugins:": "the home's own sealed row",
+    "fairwitness.home.fields:": "the home's own rows",
     "fairwitness.home.lan": "an owner's own arguments and certificates",
     "fairwitness.home.commands:": "an owner's own argument on the command line",
     "fairwitness.home.services.recorders:": "the home's own rows and status file",
