@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from fairwitness_core.wire.errors import ProtocolError
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fairwitness.kit.video import masks
@@ -250,6 +250,7 @@ unit = st.floats(0, 1, allow_nan=False)
 
 
 @settings(max_examples=150, deadline=None)
+@example([(0.0, 0.0), (0.0, 1.0), (0.03125, 1.0)], 8, 9, 90)
 @given(
     st.lists(st.tuples(unit, unit), min_size=3, max_size=12),
     st.integers(8, 60),

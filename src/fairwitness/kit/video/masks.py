@@ -91,7 +91,10 @@ def blocks(polygons: Sequence[Polygon], width: int, height: int, turn: int = 0) 
         coded = [_coded(point, turn) for point in polygon]
         corners = np.array([[(x * width - 0.5) * (1 << _FINE), (y * height - 0.5) * (1 << _FINE)] for x, y in coded])
         shape: Plane = np.zeros((height, width), np.uint8)
-        cv2.fillPoly(shape, [np.rint(corners).astype(np.int32)], (255,), cv2.LINE_8, _FINE)
+        places = [np.rint(corners).astype(np.int32)]
+        cv2.fillPoly(shape, places, (255,), cv2.LINE_8, _FINE)
+        # Its edge as well: of a sliver along the picture's border the filling leaves out pixels that it encloses.
+        cv2.polylines(shape, places, isClosed=True, color=(255,), thickness=3, lineType=cv2.LINE_8, shift=_FINE)
         outlines, _ = cv2.findContours(shape, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, (255,), cv2.FILLED)
     grown = cv2.dilate(canvas, np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8))
