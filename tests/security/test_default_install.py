@@ -15,7 +15,7 @@ import pytest
 from tests.security import seen
 from tests.security.town import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.proof, pytest.mark.network]
 ROOT = Path(__file__).parents[2]
 LIFE_SECONDS = 20
 RTSP_PASSWORD = "p4ss-of-the-porch-camera"

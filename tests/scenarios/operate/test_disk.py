@@ -11,7 +11,7 @@ from tests.harness.disk import Disk
 from tests.scenarios.load import crowd
 from tests.scenarios.operate.town import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.proof, pytest.mark.network]
 
 RESERVE = 6 << 20
 EXTRA = 100_000

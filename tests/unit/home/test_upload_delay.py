@@ -83,7 +83,7 @@ def live(home, monkeypatch, count):
     home.tick()
     recordings = [home.recording(home.porch, home.world.start - 9000 - n, 10_800, f"{n}.mp4") for n in range(5)]
 
-    def sealed(answer, key, name, now):
+    def sealed(answer, key, name, covered, now):
         # The pictures' worker apart: as many bytes as the clips are long, sealed as they would be.
         seconds = sum(clip.cut_end - clip.cut_start for clip in answer.clips.all())
         return delivery._seal_small(answer, name, secrets.token_bytes(200 + int(seconds)))
