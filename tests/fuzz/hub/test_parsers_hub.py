@@ -25,4 +25,4 @@ def test_changed_inputs_are_read_or_refused(target):
 @pytest.mark.proof
 @BY_NAME
 def test_many_changed_inputs_are_read_or_refused(target):
-    drawn(target, 20, fixed=False)
+    drawn(target, 8, fixed=True)
