@@ -129,3 +129,10 @@ def test_real_counties_and_states_fit():
                 assert len(outside(near, cells)) < len(near)
             seen += 1
     assert seen
+
+
+@pytest.mark.parametrize("geometry", ["us-ca-oakland", 1, None, [], [{}]])
+def test_what_is_no_geometry_is_refused(geometry):
+    with pytest.raises(ProtocolError) as caught:
+        cover(geometry)
+    assert caught.value.code == "jurisdiction.geometry"

@@ -40,6 +40,8 @@ def _ring(raw: Any) -> Ring:
 
 
 def _polygons(geometry: Mapping[str, Any]) -> list[list[Ring]]:
+    if not isinstance(geometry, Mapping):
+        raise _fail("a jurisdiction is a GeoJSON geometry", type(geometry).__name__)
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind not in ("Polygon", "MultiPolygon") or not isinstance(coordinates, Sequence) or not coordinates:
         raise _fail("the geometry is neither a Polygon nor a MultiPolygon, or is empty", kind)

@@ -26,6 +26,7 @@ FIRST = "0.1.0"
 """The last version that wrote no history."""
 _MARGIN = 1 << 26
 _STATES = ("expand", "fill", "contract")
+_NEWS = frozenset({"feed"})  # old in every node that was stopped, and not looked at before an upgrade
 
 
 class UpgradeError(Exception):
@@ -144,7 +145,7 @@ def upgrade(
         note(folder, backup=str(out), applied=plan.waiting)
         log(Event.UPGRADED, before=plan.before, after=plan.after, applied=applied)
     # 6.
-    found = tuple(check for check in doctor.examine(role, folder) if check.state == FAILED and check.name not in known)
+    found = tuple(check for check in doctor.examine(role, folder) if check.state == FAILED and check.name not in known | _NEWS)
     if found:
         told(f"doctor found something that was not there before. To go back: {_way_back(role, folder, out)}")
     return Upgraded(plan, applied, str(out), found)
