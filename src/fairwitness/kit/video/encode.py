@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 import av.error
-import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -16,6 +15,9 @@ from av.video.codeccontext import VideoCodecContext
 
 from fairwitness.kit.video.fmp4 import AUDIO_SCALE, VIDEO_SCALE, Sample
 from fairwitness.kit.video.masks import Painter, Polygon, turn_of
+
+if TYPE_CHECKING:
+    import numpy as np  # at run time only where sound is missing or masks are covered: a fifth of a sealer's memory
 
 type AnyPacket = Packet[Any]  # of either kind of stream; the alias is lazy because the class is generic in stubs only
 
@@ -132,13 +134,18 @@ class SoundEncoder:
         return self._take([self._whole(frame) for frame in left])
 
     def _silence(self) -> av.AudioFrame:
-        return self._frame(np.zeros((self.channels, _FRAME), np.float32))
+        return self._frame(self._zeros())
 
     def _whole(self, frame: av.AudioFrame) -> av.AudioFrame:
         """Return `frame` filled up with silence: the encoder takes a short one at the very end alone."""
-        sound = np.zeros((self.channels, _FRAME), np.float32)
+        sound = self._zeros()
         sound[:, : frame.samples] = frame.to_ndarray()
         return self._frame(sound)
+
+    def _zeros(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        import numpy as np  # noqa: PLC0415
+
+        return np.zeros((self.channels, _FRAME), np.float32)
 
     def _frame(self, sound: "np.ndarray[Any, np.dtype[np.float32]]") -> av.AudioFrame:
         made = av.AudioFrame.from_ndarray(sound, format="fltp", layout=self._layout)
