@@ -6,7 +6,9 @@ STAMP := $(VENV)/.installed
 
 .PHONY: venv demo test proof check bench clean
 
-$(STAMP): requirements/dev.txt pyproject.toml core/pyproject.toml
+WEB := $(shell find web -type f -not -path "*/node_modules/*")
+
+$(STAMP): requirements/dev.txt pyproject.toml core/pyproject.toml hatch_build.py $(WEB)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 12) else "Fairwitness needs Python 3.12 or newer; this is %d.%d. Set PYTHON=/path/to/python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt

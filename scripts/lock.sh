@@ -5,8 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 compile() { uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-annotate --no-header --no-emit-package fairwitness-core --output-file "$@"; }
 compile requirements/core.txt core/pyproject.toml requirements/build.in
-compile requirements/run.txt core/pyproject.toml pyproject.toml requirements/build.in
-compile requirements/dev.txt core/pyproject.toml pyproject.toml requirements/build.in requirements/dev.in
+compile requirements/run.txt core/pyproject.toml pyproject.toml requirements/build.in requirements/web.in
+compile requirements/dev.txt core/pyproject.toml pyproject.toml requirements/build.in requirements/web.in requirements/dev.in
 # Tools that run in environments of their own, so that what they need is not part of the program's.
 compile requirements/audit.txt requirements/audit.in
 compile requirements/fuzz.txt requirements/fuzz.in

@@ -1,5 +1,6 @@
 """Real nodes, a real browser, and an eye on everything that the browser says while a test runs."""
 
+import base64
 import contextlib
 import json
 import os
@@ -160,6 +161,7 @@ class Visitor:
     troubles: list[str] = field(default_factory=list)
     allowed: list[str] = field(default_factory=list)
     looked: set[str] = field(default_factory=set)
+    phone: bool = False
 
     def go(self, path: str) -> None:
         self.page.goto(self.node.at(path))
@@ -187,6 +189,14 @@ class Visitor:
     def credentials(self) -> list[dict]:
         return self.session.send("WebAuthn.getCredentials", {"authenticatorId": self.authenticator})["credentials"]
 
+    def hold(self, soft) -> None:
+        """Take over the passkeys of a fairwitness.demo.authenticator.SoftAuthenticator."""
+        for one in soft.credentials:
+            self.session.send(
+                "WebAuthn.addCredential",
+                {"authenticatorId": self.authenticator, "credential": passkey_of(one)},
+            )
+
     def borrow(self, other: "Visitor") -> None:
         """Hold the other visitor's passkeys too, as devices do that share them."""
         for one in other.credentials():
@@ -196,8 +206,22 @@ class Visitor:
         """Let the browser note a page that is answered so: it writes a line about every answer over 399."""
         self.allowed.append(f"the server responded with a status of {status}")
 
-    def look(self, name: str) -> None:
-        """Hold the page as it stands to axe, and to the width of the screen, in all four variants; picture it if asked."""
+    def look(self, name: str, *, spanish: bool = False) -> None:
+        """Hold the page as it stands to axe, and to the width of the screen, in all four variants; picture it if asked.
+
+        `spanish`: load the page again in Spanish and hold that to the same; for pages that loading again does not change.
+        """
+        self._look(name)
+        if spanish:
+            language = {"name": "django_language", "value": "es", "url": self.node.url}
+            self.page.context.add_cookies([language])
+            self.page.reload()
+            assert self.page.locator("html").get_attribute("lang") == "es", f"{name} knows no Spanish"
+            self._look(f"{name}-es")
+            self.page.context.add_cookies([language | {"value": "en"}])
+            self.page.reload()
+
+    def _look(self, name: str) -> None:
         from axe_playwright_python.base import AXE_SCRIPT  # noqa: PLC0415 - only where there is a browser
 
         self.page.evaluate(AXE_SCRIPT)
@@ -218,7 +242,7 @@ class Visitor:
             if SHOTS:
                 Path(SHOTS).mkdir(parents=True, exist_ok=True)
                 self.page.screenshot(path=f"{SHOTS}/{self.node.role}-{name}-{size}-{scheme}.png", full_page=True)
-        self.page.set_viewport_size(DESKTOP)
+        self.page.set_viewport_size(PHONE if self.phone else DESKTOP)
         self.page.emulate_media(color_scheme="light")
         self.looked.add(name)
 
@@ -226,6 +250,27 @@ class Visitor:
         """Fail if the browser said anything that it should not have."""
         left = [trouble for trouble in self.troubles if not any(part in trouble for part in self.allowed)]
         assert not left, "\n".join(left)
+
+
+def passkey_of(one) -> dict:
+    """Return a software passkey as the browser's virtual authenticator takes it."""
+    from cryptography.hazmat.primitives import serialization as s  # noqa: PLC0415
+
+    key = one.key.private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, s.NoEncryption())
+
+    def text(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+    # Ahead of whatever the software's own copy has counted, or the node takes it for a cloned key.
+    count = one.count + 100_000
+    return {
+        "credentialId": text(one.id),
+        "isResidentCredential": True,
+        "rpId": one.rp_id,
+        "privateKey": text(key),
+        "userHandle": text(one.user_handle),
+        "signCount": count,
+    }
 
 
 WATCH = """
@@ -236,12 +281,25 @@ document.addEventListener('securitypolicyviolation', function (event) {
 
 
 @pytest.fixture
-def visitor(nodes, chromium):
-    """Make visitors: `visitor("agency")`. At the end every one's browser must have had nothing to complain about."""
+def visitor(request, chromium):
+    """Make visitors: `visitor("agency")`, or at a node of another fixture: `visitor(node)`.
+
+    At the end every one's browser must have had nothing to complain about.
+    """
     made = []
 
-    def arrive(role: str, *, locale: str = "en-US", passkeys: bool = True) -> Visitor:
-        context = chromium.new_context(viewport=DESKTOP, locale=locale, reduced_motion="reduce")
+    def arrive(
+        role: str | Node, *, locale: str = "en-US", passkeys: bool = True, phone: bool = False, zone: str = "America/Chicago"
+    ) -> Visitor:
+        node = request.getfixturevalue("nodes")[role] if isinstance(role, str) else role
+        context = chromium.new_context(
+            viewport=PHONE if phone else DESKTOP,
+            locale=locale,
+            timezone_id=zone,
+            reduced_motion="reduce",
+            has_touch=phone,
+            accept_downloads=True,
+        )
         context.set_default_timeout(15_000)
         context.add_init_script(WATCH)
         page = context.new_page()
@@ -262,8 +320,8 @@ def visitor(nodes, chromium):
                     }
                 },
             )["authenticatorId"]
-        found = Visitor(nodes[role], page, session, authenticator)
-        home = urlsplit(nodes[role].url).netloc
+        found = Visitor(node, page, session, authenticator, phone=phone)
+        home = urlsplit(node.url).netloc
 
         def requested(request) -> None:
             parts = urlsplit(request.url)

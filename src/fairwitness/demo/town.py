@@ -115,6 +115,12 @@ class Neighbourhood:
         """One home's folder."""
         return self.data / "homes" / resident.name
 
+    def map(self, folder: Path) -> None:
+        """Give a node the town's base map, as its operator would."""
+        shutil.copyfile(Path(__file__).with_name("town.pmtiles"), folder / "basemap.pmtiles")
+        path = folder / "config.toml"
+        path.write_text('basemap = "basemap.pmtiles"\n' + (path.read_text() if path.exists() else ""))
+
     # -- the public side
 
     def start_hub(self) -> None:
@@ -135,6 +141,7 @@ class Neighbourhood:
                 "--embargo-seconds", "5", "--min-free-bytes", str(1 << 26), "--admin", "rosa", *arguments,
             )
         )  # fmt: skip
+        self.map(self.hub)
         self.codes["rosa"] = made["admin"]["code"]
         self.codes["mina"] = json.loads(command("hub", "user", self.hub, "mina", "--role", "moderator", "--name", "Mina Okafor"))[
             "code"
@@ -165,6 +172,7 @@ class Neighbourhood:
             "--prove-seconds", "1",
             "--vouched", f"{TOWN} Town Council (demo)",
         )  # fmt: skip
+        self.map(self.agency)
         for username, name, role in OFFICERS:
             made = json.loads(command("agency", "officer", "add", self.agency, username, "--name", name, "--role", role))
             self.codes[username] = made["code"]
@@ -226,6 +234,7 @@ class Neighbourhood:
         folder = self.home(resident)
         folder.parent.mkdir(parents=True, exist_ok=True)
         command("home", "init", folder, "--name", resident.place, "--settle-seconds", "0", "--upload-delay-minutes", "1")
+        self.map(folder)
         command("home", "join", folder, f"{self.hub_url}/join.json", "--invite", invite, "--accept")
 
     def furnish(self, resident: Resident) -> None:

@@ -2,17 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from fairwitness.home import views
 from fairwitness.home.api import api
 from fairwitness.home.operate import OPERATIONS
+from fairwitness.home.views import pairing, uploads
 from fairwitness.kit.operate.views import operated
 from fairwitness.kit.urls import common
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *common(),
     *operated(OPERATIONS),
-    path("upload", views.upload_page, name="upload"),
-    path("pair", views.pair, name="pair"),
-    path("ca.crt", views.authority, name="authority"),
+    path("upload", uploads.upload_page, name="upload"),
+    path("pair", pairing.pair, name="pair"),
+    path("ca.crt", pairing.authority, name="authority"),
     path("api/", api.urls),
 ]

@@ -113,6 +113,9 @@ class RoleConfig:
     stop_seconds: int = limit(20, low=1, high=300)
     migrate_at_start: bool = False
     drill_days: int = limit(90, low=0, high=3650)
+    basemap: str = ""
+    basemap_attribution: str = "© OpenStreetMap contributors"
+    units: str = choice("metric", "metric", "imperial")
     oidc: tuple[OidcProvider, ...] = ()
     database: DatabaseConfig = DatabaseConfig()
     blobs: BlobsConfig = BlobsConfig()

@@ -9,6 +9,7 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
 from fairwitness.kit import config
@@ -133,6 +134,12 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
     return refusal(request, error) or HttpResponse(status=403)
 
 
-def page_context(_request: HttpRequest) -> dict[str, Any]:
-    """Give every template the node's role and name."""
-    return {"node_role": config.role_name(), "node_name": config.current(config.RoleConfig).name}
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """Give every template the node's role and name, and where this person may go."""
+    from fairwitness.kit import navigation  # noqa: PLC0415 - ninja needs the settings, which name this module
+
+    return {
+        "node_role": config.role_name(),
+        "node_name": config.current(config.RoleConfig).name,
+        "navigation": lazy(lambda: navigation.items(request), list)(),
+    }

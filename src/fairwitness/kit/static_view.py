@@ -5,10 +5,11 @@ import mimetypes
 from pathlib import Path
 
 from django.contrib.staticfiles import finders
-from django.http import FileResponse, Http404, HttpRequest
+from django.http import FileResponse, Http404, HttpRequest, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.utils._os import safe_join
 
+from fairwitness.kit import config
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.middleware import STATIC_MARK
 
@@ -42,5 +43,33 @@ def static(request: HttpRequest, path: str) -> HttpResponseBase:
     kind = _TYPES.get(found.suffix) or mimetypes.guess_type(found.name)[0] or "application/octet-stream"
     answer = FileResponse(found.open("rb"), content_type=kind)
     answer.headers["Cache-Control"] = "public, max-age=300"
+    setattr(answer, STATIC_MARK, True)
+    return answer
+
+
+def basemap_file() -> Path | None:
+    """Return the operator's base map (`basemap` in config.toml, a PMTiles file), or None: pages then show a plain grid."""
+    cfg = config.current(config.RoleConfig)
+    if not cfg.basemap or cfg.data_dir is None:
+        return None
+    path = cfg.data_dir / cfg.basemap
+    return path if path.is_file() else None
+
+
+@gate.anyone("a base map is public; it is fetched whole, so that no request says which place is looked at")
+def basemap(request: HttpRequest) -> HttpResponseBase:
+    """Serve the base map, always whole: a range would say where somebody looks. Raises Http404."""
+    path = basemap_file()
+    if path is None or request.method not in ("GET", "HEAD"):
+        raise Http404
+    stat = path.stat()
+    tag = f'"{stat.st_size:x}-{stat.st_mtime_ns:x}"'
+    answer: HttpResponseBase
+    if request.headers.get("If-None-Match") == tag:
+        answer = HttpResponseNotModified()
+    else:
+        answer = FileResponse(path.open("rb"), content_type="application/octet-stream")
+    answer.headers["ETag"] = tag
+    answer.headers["Cache-Control"] = "public, max-age=86400"
     setattr(answer, STATIC_MARK, True)
     return answer

@@ -1,21 +1,18 @@
-"""The owner's pages that are more than data: bringing files in, and pairing a browser."""
+"""Bringing files in from a browser."""
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from fairwitness.home.config import Config
-from fairwitness.home.lan import pairing
 from fairwitness.home.services import cameras
 from fairwitness.kit import config
 from fairwitness.kit.accounts import gate
-from fairwitness.kit.errors import Refused
 
 
 @gate.require("owner")
@@ -87,31 +84,3 @@ def _words() -> dict[str, str]:
         "is_done": _("{name} is ready."),
         "needs_time": _("{name} has arrived. Say when it was recorded."),
     }
-
-
-@gate.anyone("whoever holds a one-time code shown on this home's terminal")
-@sensitive_post_parameters("code")
-@never_cache
-@ensure_csrf_cookie
-@require_http_methods(["GET", "HEAD", "POST"])
-def pair(request: HttpRequest) -> HttpResponseBase:
-    """Sign this browser in by a one-time code. Only a press of the button uses it up: programs look at links before people do."""
-    problem: Refused | None = None
-    if request.method == "POST":
-        try:
-            pairing.use(request, request.POST.get("code", "")[:100])
-        except Refused as refused:
-            problem = refused
-        else:
-            return HttpResponseRedirect(reverse("upload"))
-    return render(request, "home/pair.html", {"problem": problem}, status=403 if problem else 200)
-
-
-@gate.anyone("the certificate of this home's authority is public; phones fetch it before they can sign in")
-@require_safe
-def authority(request: HttpRequest) -> HttpResponseBase:  # noqa: ARG001 - Django's signature
-    """Hand out the certificate that makes phones trust this home. Raises Http404."""
-    path = config.current(Config).folder("lan") / "ca.crt"
-    if not path.is_file():
-        raise Http404
-    return FileResponse(path.open("rb"), content_type="application/x-x509-ca-cert", filename="fairwitness-home.crt")
