@@ -160,7 +160,9 @@ def direct() -> set[str]:
         named += project["project"]["dependencies"] + project["build-system"]["requires"]
     for path in sorted(REQUIREMENTS.glob("*.in")):
         named += [line for line in path.read_text().splitlines() if line.strip() and not line.startswith(("#", "-"))]
-    return {canonicalize_name(Requirement(item.split(" #")[0]).name) for item in named} - OWN
+    web = json.loads((ROOT / "web" / "package.json").read_text())
+    scripts = {canonicalize_name(name) for kind in ("dependencies", "devDependencies") for name in web[kind]}
+    return ({canonicalize_name(Requirement(item.split(" #")[0]).name) for item in named} - OWN) | scripts
 
 
 def rows() -> dict[str, list[str]]:
