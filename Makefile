@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test proof check bench clean
+.PHONY: venv demo test proof check bench shots clean
 
 WEB := $(shell find web -type f -not -path "*/node_modules/*")
 
@@ -35,6 +35,10 @@ check: venv
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_claims.py
 	$(BIN)/python scripts/audit.py
+
+# Every page and state in both sizes, light and dark, into the folder `shots`, which git ignores.
+shots: venv
+	FAIRWITNESS_SCREENSHOTS=shots $(BIN)/python scripts/test.py tests/browser
 
 bench: venv
 	$(BIN)/python -m benchmarks
