@@ -41,6 +41,7 @@ HANDLERS = gate.Session("officer", "supervisor", "technician")
 KEEPERS = gate.Session("supervisor", "technician")
 ADMIN = gate.Session("admin")
 EVERYONE = gate.Session("officer", "supervisor", "technician", "admin")
+OWN_CASE = gate.Session("officer", "supervisor", "technician", per_object=True)
 OWN_TOUCH = gate.Session("officer", "supervisor", "technician", per_object=True)
 
 _CHUNK = 1 << 18
@@ -235,9 +236,9 @@ def me(request: HttpRequest) -> dict[str, Any]:
 
 
 @api.get("/cases", auth=HANDLERS)
-def list_cases(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
-    """List cases, the newest first."""
-    return {"cases": [_case(item) for item in cases.listing()]}
+def list_cases(request: HttpRequest) -> dict[str, Any]:
+    """List one's cases, the newest first."""
+    return {"cases": [_case(item) for item in cases.listing(_me(request))]}
 
 
 @api.post("/cases", auth=SIGNERS)
@@ -246,17 +247,18 @@ def open_case(request: HttpRequest, body: CaseIn) -> dict[str, Any]:
     return _case(cases.open_case(_me(request), body.number, body.offense, body.title))
 
 
-@api.get("/cases/{case_id}", auth=HANDLERS)
-def get_case(request: HttpRequest, case_id: int) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
+@api.get("/cases/{case_id}", auth=OWN_CASE)
+def get_case(request: HttpRequest, case_id: int) -> dict[str, Any]:
     """Show a case and its requests."""
-    item = cases.get(case_id)
+    item = cases.seen_by(_me(request), case_id)
     return {**_case(item), "requests": [_request(one) for one in item.requests.all()]}
 
 
 @api.post("/cases/{case_id}/check", auth=SIGNERS)
 def check_request(request: HttpRequest, case_id: int, body: DraftIn) -> dict[str, Any]:
     """Say which rules a draft breaks; nothing is stored."""
-    verdict = requests.check(_me(request), cases.get(case_id), body.draft())
+    me = _me(request)
+    verdict = requests.check(me, cases.seen_by(me, case_id), body.draft())
     return {
         "ok": verdict.ok,
         "violations": [{"code": v.rule, "message": v.message, "hint": v.hint} for v in verdict.violations],
@@ -267,7 +269,8 @@ def check_request(request: HttpRequest, case_id: int, body: DraftIn) -> dict[str
 @api.post("/cases/{case_id}/requests", auth=SIGNERS)
 def draft_request(request: HttpRequest, case_id: int, body: DraftIn) -> dict[str, Any]:
     """Draft and sign a request."""
-    return _request(requests.draft(_me(request), cases.get(case_id), body.draft()))
+    me = _me(request)
+    return _request(requests.draft(me, cases.seen_by(me, case_id), body.draft()))
 
 
 @api.get("/requests", auth=HANDLERS)

@@ -9,6 +9,9 @@ from fairwitness.kit.postgresql.grants import ANY, APPEND, Grant
 GRANTS = {
     "agency.officer": Grant(insert=True, update=("public_key", "created_at", "removed_at")),
     "agency.case": APPEND,
+    "agency.casemember": Grant(insert=True, update=("removed_at",)),
+    "agency.casenote": Grant(insert=True, update=("struck_at", "struck_by_id")),
+    "agency.auditrecord": APPEND,
     "agency.request": Grant(insert=True, update=("*",)),
     "agency.response": Grant(insert=True, update=("*",)),
     "agency.clip": Grant(insert=True, delete=True),

@@ -46,6 +46,70 @@ class Case(models.Model):
         return self.number
 
 
+class CaseMember(models.Model):
+    """An officer who works on a case. A row ends, it is never removed: who could see what, and when, stays known."""
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="members")
+    officer = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+")
+    added_by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+")
+    added_at = models.BigIntegerField()
+    removed_at = models.BigIntegerField(null=True)
+
+    class Meta:
+        """In the order of joining."""
+
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["case", "officer"], condition=models.Q(removed_at=None), name="case_member_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.case_id} {self.officer_id}"
+
+
+class AuditRecord(models.Model):
+    """One act of one person on this node: the same fields for every act, inserted and never changed.
+
+    `actor` is the officer's pseudonym, `node` where nobody acted but the program. `subject` names what was acted on
+    (`case 12`, `request <id>`, `response <id>`, `officer o-…`), `case` the case's number where there is one, `words` what
+    the person gave as a reason, or what changed. Custody has its own chain; this is everything beside it.
+    """
+
+    at = models.BigIntegerField(db_index=True)
+    actor = models.CharField(max_length=64, db_index=True)
+    action = models.CharField(max_length=40, db_index=True)
+    subject = models.CharField(max_length=80, db_index=True)
+    case = models.CharField(max_length=40, blank=True, db_index=True)
+    words = models.CharField(max_length=600, blank=True)
+
+    class Meta:
+        """The newest first."""
+
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject}"
+
+
+class CaseNote(models.Model):
+    """What an officer wrote down in a case. A note that no longer holds is struck, never removed."""
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="notes")
+    officer = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+")
+    at = models.BigIntegerField()
+    text = models.TextField()
+    struck_at = models.BigIntegerField(null=True)
+    struck_by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+", null=True)
+
+    class Meta:
+        """In the order of writing."""
+
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.case_id} {self.pk}"
+
+
 class Request(models.Model):
     """A Community Request. `payload` are the bytes that both officers sign; they never change once drafted.
 

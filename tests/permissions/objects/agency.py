@@ -2,7 +2,8 @@
 
 from django.contrib.auth import get_user_model
 
-from fairwitness.agency.models import CustodyRecord, Officer, Response, Touch
+from fairwitness.agency.models import Case, CustodyRecord, Officer, Response, Touch
+from fairwitness.agency.services import cases
 
 
 def _touch(user):
@@ -25,4 +26,13 @@ def _touch(user):
     return {"touch_id": touch.pk}
 
 
-OBJECTS = {"get_touch": _touch, "touched_manifest": _touch, "touched_content": _touch}
+def _case(user):
+    """Return a case that an officer is no member of; whoever sees every case gets one that does not exist."""
+    _touch(user)
+    if user.role in cases.SEE_ALL:
+        return {"case_id": 0}
+    other = Officer.objects.exclude(user=user).get()
+    return {"case_id": Case.objects.create(number="26-1", offense="nibrs:240", opened_by=other, opened_at=0).pk}
+
+
+OBJECTS = {"get_case": _case, "get_touch": _touch, "touched_manifest": _touch, "touched_content": _touch}

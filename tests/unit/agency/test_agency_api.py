@@ -138,6 +138,9 @@ def test_hold_decline_and_people_over_the_api(world, people):
 # Every table and column that an agency has. A new one is added here by somebody who has asked: does its value depend on owners
 # who were told, looked, muted, ignored or declined to answer? (What a response itself holds depends on its sender's choice.)
 TABLES = {
+    "auditrecord": "id at actor action subject case words",
+    "casemember": "id case officer added_by added_at removed_at",
+    "casenote": "id case officer at text struck_at struck_by",
     "officer": "id user actor public_key created_at removed_at",
     "case": "id number offense title opened_by opened_at",
     "request": "id case state payload drafted_by draft_signature approved_by envelope emergency created_at expires_at "

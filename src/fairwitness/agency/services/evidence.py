@@ -18,7 +18,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.errors import by_rules, missing
 from fairwitness.agency.models import CustodyRecord, Officer, Response, Touch
-from fairwitness.agency.services import custody, node, officers, status, vault
+from fairwitness.agency.services import cases, custody, node, officers, status, vault
 from fairwitness.kit import clock, database
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
@@ -255,6 +255,8 @@ def touch_key(officer: Officer, response: Response, act: Act) -> str:
 def _may(officer: Officer, response: Response, action: str, target: str) -> None:
     """Refuse what this officer may not do to a response in this state."""
     officers.need(officer, *_STAFF)
+    if response.request is not None:
+        cases.need_member(officer, response.request.case)
     if response.state in ("declined", "destroyed") and action not in ("held", "declined", "released"):
         raise Refused(
             410,
