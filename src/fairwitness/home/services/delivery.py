@@ -12,7 +12,7 @@ import io
 import os
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -147,7 +147,7 @@ def _seal_step(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolRes
 def _seal_clips(answer: Answer, key: SigningKey, name: str, covered: list[tuple[Polygon, ...]], now: int) -> SpoolResult:
     chosen = list(answer.clips.select_related("recording__source__camera", "camera"))
     # No lead: what the owner trimmed away must not leave, so a cut between key frames is transcoded rather than copied.
-    cuts = tuple(_cut(clip, areas) for clip, areas in zip(chosen, covered, strict=True))
+    cuts = tuple(cut_of(clip, areas, _keep_original) for clip, areas in zip(chosen, covered, strict=True))
     if not cuts:
         return _seal_small(answer, name, _manifest(answer, key, (), chosen, now))
     job = Job(cuts, (matching.document(answer.request).key,), sharing.spool_folder() / name)
@@ -159,10 +159,10 @@ def _seal_clips(answer: Answer, key: SigningKey, name: str, covered: list[tuple[
     )
 
 
-def _cut(clip: AnswerClip, areas: tuple[Polygon, ...]) -> Cut:
-    pieces = list(clip.pieces.all())
-    first = _keep_original(clip)
-    more = tuple(Next(_keep_original(piece), piece.offset) for piece in pieces)
+def cut_of(clip: AnswerClip, areas: tuple[Polygon, ...], path_of: Callable[[AnswerClip | AnswerPiece], Path]) -> Cut:
+    """Return what leaves of a clip: the same for sealing and for looking at it before, whichever files `path_of` names."""
+    first = path_of(clip)
+    more = tuple(Next(path_of(piece), piece.offset) for piece in clip.pieces.all())
     return Cut(first, clip.cut_start, clip.cut_end, clip.mute, lead=0.0, masks=areas, more=more)
 
 
@@ -206,10 +206,7 @@ def _keep_original(part: AnswerClip | AnswerPiece) -> Path:
     kept = sharing.original_of(part) if part.original else None
     if kept is not None and part.original_sha256:
         return kept
-    source = Path(part.source_path)
-    info = source.stat()
-    if [info.st_size, info.st_mtime_ns, info.st_ino] != [part.identity[k] for k in ("size", "mtime_ns", "inode")]:
-        raise ProtocolError("clip.changed", "the recording changed after it was chosen")
+    source = chosen_file(part)
     folder = config.current(config.RoleConfig).folder("originals")
     number = f"{part.answer_id}-{part.pk}" if isinstance(part, AnswerClip) else f"{part.clip.answer_id}-{part.clip_id}-{part.pk}"
     part.original = f"{number}{source.suffix.lower()[:8]}"
@@ -225,6 +222,15 @@ def _keep_original(part: AnswerClip | AnswerPiece) -> Path:
         part.salt = token_bytes(32)
     part.save()
     return target
+
+
+def chosen_file(part: AnswerClip | AnswerPiece) -> Path:
+    """Return the recording that the owner chose. Raises ProtocolError `clip.changed` for another one of its name, OSError."""
+    source = Path(part.source_path)
+    info = source.stat()
+    if [info.st_size, info.st_mtime_ns, info.st_ino] != [part.identity[k] for k in ("size", "mtime_ns", "inode")]:
+        raise ProtocolError("clip.changed", "the recording changed after it was chosen")
+    return source
 
 
 def _manifest(answer: Answer, key: SigningKey, results: tuple[ClipResult, ...], chosen: list[AnswerClip], now: int) -> bytes:

@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 
 from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, invalid
-from fairwitness.home.models import Recording
+from fairwitness.home.models import Recording, Source
 from fairwitness.home.services import masks, sources
 from fairwitness.kit import config, files
 from fairwitness.kit.errors import Refused
@@ -33,6 +33,8 @@ from fairwitness.kit.video.masks import Polygon
 
 MAX_SECONDS: Final = maker.MAX_SECONDS
 KEEP_S: Final = 7 * 86_400
+FIRST: Final = "first-"
+"""How files of the cache begin that hold what a look at a source found (services.trials): a source's number follows."""
 _RESERVE: Final = 512 << 20  # bytes of the disk that stay free for recording
 _BLOCK: Final = 256 << 10
 _PATIENCE: Final = 40  # tries of a tenth of a second to have a still made
@@ -257,7 +259,7 @@ def preview(
     if not (math.isfinite(begin) and math.isfinite(last) and 0 <= begin < last) or last - begin > MAX_SECONDS:
         raise invalid("preview.cut", _("A preview begins before it ends, and is at most ten minutes long."))
     areas: tuple[Polygon, ...] = masks.polygons(row.source.camera) if masked else ()
-    cut = Cut(_path(row), begin, last, mute=not sound, lead=float(MAX_SECONDS), masks=areas)
+    cut = Cut(_path(row), begin, last, mute=not sound, lead=float(MAX_SECONDS), masks=areas, side=maker.LARGEST_SIDE)
     target = _cached(row, ".mp4", ["preview", begin, last, sound, areas])
     with _one:
         if target.exists():
@@ -397,6 +399,17 @@ def _entries() -> list[Path]:
     return [path for path in _cache().iterdir() if not path.name.startswith(".") and path.suffix in (".mp4", ".jpg", ".strip")]
 
 
+def forget(recordings: Iterable[int]) -> int:
+    """Throw away all that is kept of some recordings, by their ids; returns how many files went."""
+    numbers = {str(one) for one in recordings}
+    count = 0
+    for path in _entries():
+        if path.name.partition("-")[0] in numbers:
+            path.unlink(missing_ok=True)
+            count += 1
+    return count
+
+
 def clear(now: int) -> int:
     """Throw away what is left of recordings that are gone, and what nobody looked at for a week; returns how many went."""
     there = set(Recording.objects.filter(gone=False).values_list("pk", flat=True))
@@ -407,6 +420,12 @@ def clear(now: int) -> int:
             if not number.isdecimal() or int(number) not in there or path.stat().st_mtime < now - KEEP_S:
                 path.unlink()
                 count += 1
+    sources_there = set(Source.objects.values_list("pk", flat=True))
+    for path in _cache().glob(f"{FIRST}*"):
+        number = path.stem.removeprefix(FIRST)
+        if not number.isdecimal() or int(number) not in sources_there:
+            path.unlink(missing_ok=True)
+            count += 1
     for path in _cache().glob("*.part"):  # a kill leaves one; what is being made has its maker's lock
         lock = files.FileLock(_cache() / ".preview.lock")
         with contextlib.suppress(files.Locked):

@@ -11,7 +11,6 @@ type Say = Callable[[dict[str, object]], None]
 
 def serve(job: dict[str, Any], say: Say) -> None:
     """Do one job in the child; `say` sends a line to the parent. Raises ProtocolError, OSError."""
-    path = Path(job["path"])
     match job["look"]:
         case "preview":
             from fairwitness.kit.video import preview  # noqa: PLC0415 - each needs libraries that the others do not
@@ -20,10 +19,10 @@ def serve(job: dict[str, Any], say: Say) -> None:
         case "stills":
             from fairwitness.kit.video import thumbs  # noqa: PLC0415
 
-            thumbs.serve(path, job, say)
+            thumbs.serve(Path(job["path"]), job, say)
         case "marks":
             from fairwitness.kit.video import marks  # noqa: PLC0415
 
-            marks.serve(path, job, say)
+            marks.serve(Path(job["path"]), job, say)
         case other:
             raise ProtocolError("clip.look", "there is no such look at a recording", evidence=str(other))

@@ -242,21 +242,24 @@ def child_lines(job: dict[str, object], *, seconds: int, cancelled: Callable[[],
 
 
 def _job_out(job: Job) -> dict[str, object]:
-    cuts = [{**asdict(cut), "source": str(cut.source.absolute()), "more": _more_out(cut)} for cut in job.cuts]
+    cuts = [cut_out(cut) for cut in job.cuts]
     return {"cuts": cuts, "recipients": list(job.recipients), "spool": str(job.spool.absolute())}
 
 
-def _more_out(cut: Cut) -> list[dict[str, object]]:
-    return [{"source": str(one.source.absolute()), "offset": one.offset} for one in cut.more]
+def cut_out(cut: Cut) -> dict[str, object]:
+    """Return a cut as JSON for a child: all of it, so that what is sealed and what is looked at cannot differ."""
+    more = [{"source": str(one.source.absolute()), "offset": one.offset} for one in cut.more]
+    return {**asdict(cut), "source": str(cut.source.absolute()), "more": more}
 
 
 def _job_in(data: dict[str, Any]) -> Job:
-    cuts = tuple(Cut(**{**cut, "source": Path(cut["source"]), "more": _more_in(cut["more"])}) for cut in data["cuts"])
-    return Job(cuts, tuple(data["recipients"]), Path(data["spool"]))
+    return Job(tuple(cut_in(cut) for cut in data["cuts"]), tuple(data["recipients"]), Path(data["spool"]))
 
 
-def _more_in(data: list[dict[str, Any]]) -> tuple[Next, ...]:
-    return tuple(Next(Path(one["source"]), one["offset"]) for one in data)
+def cut_in(data: dict[str, Any]) -> Cut:
+    """Return the cut that `cut_out` wrote. Raises ProtocolError `clip.*`, `mask.*`."""
+    more = tuple(Next(Path(one["source"]), one["offset"]) for one in data["more"])
+    return Cut(**{**data, "source": Path(data["source"]), "more": more})
 
 
 def _clip_in(data: dict[str, Any]) -> ClipResult:
