@@ -82,7 +82,7 @@ def test_a_preview_shows_what_a_share_would_cover(long, tmp_path):
 
 def test_a_large_picture_is_made_smaller_only_when_it_is_converted(tmp_path):
     path = recording(tmp_path / "wide.mp4", 2000, 100)
-    for number, (cut, width) in enumerate([(Cut(path), 2000), (Cut(path, masks=(SQUARE,)), 1280)]):
+    for number, (cut, width) in enumerate([(Cut(path), 2000), (Cut(path, masks=(SQUARE,), side=preview.LARGEST_SIDE), 1280)]):
         assert list(preview.make(cut, tmp_path / f"{number}.mp4"))
         with av.open(str(tmp_path / f"{number}.mp4")) as container:
             assert container.streams.video[0].codec_context.width == width
