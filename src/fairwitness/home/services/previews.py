@@ -82,11 +82,11 @@ class Blocks:
 def original(recording_id: int) -> Opened:
     """Open a recording's own bytes, where its folder has them. Raises Refused: for a file that was replaced, too."""
     row = sources.recordings([recording_id])[recording_id]
-    path = _path(row)
+    path = path_of(row)
     return _open(path, _MIMES.get(path.suffix.lower(), "application/octet-stream"), row.identity)
 
 
-def _path(row: Recording) -> Path:
+def path_of(row: Recording) -> Path:
     """Return where a recording lies, inside its own folder. Raises Refused."""
     path = sources.path_of(row)
     folder = Path(row.source.folder)
@@ -259,13 +259,13 @@ def preview(
     if not (math.isfinite(begin) and math.isfinite(last) and 0 <= begin < last) or last - begin > MAX_SECONDS:
         raise invalid("preview.cut", _("A preview begins before it ends, and is at most ten minutes long."))
     areas: tuple[Polygon, ...] = masks.polygons(row.source.camera) if masked else ()
-    cut = Cut(_path(row), begin, last, mute=not sound, lead=float(MAX_SECONDS), masks=areas, side=maker.LARGEST_SIDE)
-    target = _cached(row, ".mp4", ["preview", begin, last, sound, areas])
+    cut = Cut(path_of(row), begin, last, mute=not sound, lead=float(MAX_SECONDS), masks=areas, side=maker.LARGEST_SIDE)
+    target = cached(row, ".mp4", ["preview", begin, last, sound, areas])
     with _one:
         if target.exists():
-            return _from_cache(target, "video/mp4")
+            return from_cache(target, "video/mp4")
         if _making is None or _making.target != target:
-            _room()
+            check_room()
             lock = files.FileLock(_cache() / ".preview.lock")
             try:
                 lock.acquire(wait=False)
@@ -305,9 +305,9 @@ def thumb(recording_id: int, at: float) -> bytes:
     row = sources.recordings([recording_id])[recording_id]
     if not math.isfinite(at) or not 0 <= at < 10**7:
         raise invalid("preview.at", _("Give the seconds from the recording's start."))
-    path = _path(row)
+    path = path_of(row)
     at = round(at, 2)
-    return _still(_cached(row, ".jpg", ["thumb", at]), lambda: thumbs.thumb(path, at))
+    return _still(cached(row, ".jpg", ["thumb", at]), lambda: thumbs.thumb(path, at))
 
 
 def strip(recording_id: int, count: int) -> thumbs.Strip:
@@ -315,14 +315,14 @@ def strip(recording_id: int, count: int) -> thumbs.Strip:
     row = sources.recordings([recording_id])[recording_id]
     if not 1 <= count <= thumbs.MAX_STRIP:
         raise invalid("preview.count", _("A strip has 1 to %(count)d pictures.") % {"count": thumbs.MAX_STRIP})
-    path = _path(row)
+    path = path_of(row)
 
     def make() -> bytes:
         made = thumbs.strip(path, count)
         head = json.dumps([made.width, made.height, made.times]).encode()
         return len(head).to_bytes(4, "big") + head + made.jpeg
 
-    data = _still(_cached(row, ".strip", ["strip", count]), make)
+    data = _still(cached(row, ".strip", ["strip", count]), make)
     size = int.from_bytes(data[:4], "big")
     width, height, times = json.loads(data[4 : 4 + size])
     return thumbs.Strip(data[4 + size :], width, height, tuple(times))
@@ -360,19 +360,21 @@ def _cache() -> Path:
     return config.current(Config).folder("cache")
 
 
-def _cached(row: Recording, suffix: str, what: list[object]) -> Path:
+def cached(row: Recording, suffix: str, what: list[object]) -> Path:
     """Return the cache's name for something of a recording: another one once the file or what is asked for changes."""
     digest = hashlib.sha256(json.dumps([row.identity, what], sort_keys=True).encode()).hexdigest()
     return _cache() / f"{row.pk}-{digest[:40]}{suffix}"
 
 
-def _from_cache(path: Path, mime: str) -> Opened:
+def from_cache(path: Path, mime: str) -> Opened:
+    """Open a file of the cache that was just looked at."""
     found = _open(path, mime)
     os.utime(path)
     return found
 
 
-def _room() -> None:
+def check_room() -> None:
+    """Raise Refused unless there is room for another preview."""
     if shutil.disk_usage(_cache()).free < _RESERVE:
         raise Refused(507, "storage.full", _("There is too little room on this disk for a preview."), _("Make room on it."))
 
