@@ -20,6 +20,7 @@ from fairwitness_core.crypto.random import token_bytes
 from fairwitness.home.config import Config
 from fairwitness.kit import config, files, middleware
 from fairwitness.kit.accounts import gate
+from fairwitness.kit.accounts.models import User
 from fairwitness.kit.errors import Refused
 
 _TOKEN = ("keys", "owner.token")
@@ -62,10 +63,13 @@ def check_origin(request: HttpRequest) -> None:
 
 
 class Owner(gate.Session):
-    """ninja `auth=`: the owner. A bearer token stands for the person who can read the data folder."""
+    """ninja `auth=`: an owner, and whoever has one of the `others` roles.
 
-    def __init__(self) -> None:
-        super().__init__("owner")
+    A bearer token stands for the person who can read the data folder: an owner.
+    """
+
+    def __init__(self, *others: str, per_object: bool = False) -> None:
+        super().__init__("owner", *others, per_object=per_object)
 
     def __call__(self, request: HttpRequest) -> object:
         """Check origin, then the token or the session."""
@@ -76,6 +80,11 @@ class Owner(gate.Session):
         if given.startswith(_BEARER) and hmac.compare_digest(given[len(_BEARER) :].encode(), owner_token().encode()):
             return True
         raise Refused(401, "auth.token", _("This is not the owner's token."), "keys/owner.token")
+
+
+def person(request: HttpRequest) -> User | None:
+    """Return who acts, behind the gate; None: the owner by the token. What they may do: services.household."""
+    return None if getattr(request, "auth", None) is True else gate.actor(request)
 
 
 HOW = gettext_noop("Give it a certificate with: fairwitness home lan DIR --address ADDRESS")

@@ -1,4 +1,4 @@
-"""The owner's API under /api/, on loopback. It shows what the services return and does what they do, nothing of its own."""
+"""The household's API under /api/: it shows what the services return and does what they do, nothing of its own."""
 
 # ruff: noqa: ARG001 - an operation is handed the request whether it reads it or not
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from fairwitness_core.wire import dsse
 
-from fairwitness.home.access import Owner
+from fairwitness.home.access import Owner, person
 from fairwitness.home.api_pictures import router as picture_router
 from fairwitness.home.api_recorders import router as recorder_router
 from fairwitness.home.api_uploads import router as upload_router
@@ -19,6 +19,7 @@ from fairwitness.home.services import (
     cameras,
     delivery,
     follower,
+    household,
     join,
     notifier,
     optouts,
@@ -31,6 +32,8 @@ from fairwitness.kit.api import StrictSchema, make_api
 
 api = make_api("home")
 owner = Owner()
+together = Owner("member")
+everyone = Owner("member", "viewer")
 api.add_router("/recorders", recorder_router)
 api.add_router("", picture_router)
 api.add_router("/uploads", upload_router)
@@ -209,7 +212,7 @@ def _answer(row: Answer) -> Json:
     }
 
 
-@api.get("/status", auth=owner)
+@api.get("/status", auth=together)
 def status(request: HttpRequest) -> Json:
     """How current this home is, what is wrong, and what waits."""
     found = follower.status()
@@ -233,9 +236,12 @@ def join_hub(request: HttpRequest, body: JoinIn) -> Json:
     return {"name": document.name, "url": document.url, "fingerprints": prints, "accepted": body.accept}
 
 
-@api.get("/cameras", auth=owner)
+@api.get("/cameras", auth=everyone)
 def camera_list(request: HttpRequest) -> list[Json]:
-    """All cameras."""
+    """The cameras that this person sees; to a viewer their names alone."""
+    who = person(request)
+    if household.role_of(who) == "viewer":
+        return [{"id": row.pk, "name": row.name} for row in household.cameras_of(who)]
     return [_camera(row) for row in cameras.listing()]
 
 
@@ -370,22 +376,22 @@ def channel_digest(request: HttpRequest, body: MinuteIn) -> Json:
     return {"ok": True}
 
 
-@api.get("/requests", auth=owner)
+@api.get("/requests", auth=together)
 def request_list(request: HttpRequest, *, muted: bool = False, past: bool = False) -> list[Json]:
     """Requests that concern this home."""
     return [asdict(view) for view in requests.listing(include_muted=muted, include_past=past)]
 
 
-@api.get("/requests/refused", auth=owner)
+@api.get("/requests/refused", auth=together)
 def request_refused(request: HttpRequest) -> list[Json]:
     """What this home refused, and by which rule."""
     return [asdict(item) for item in requests.refused()]
 
 
-@api.get("/requests/{request_id}", auth=owner)
+@api.get("/requests/{request_id}", auth=together)
 def request_detail(request: HttpRequest, request_id: str) -> Json:
     """One request with its proof in plain words."""
-    return asdict(requests.detail(request_id))
+    return asdict(requests.detail(request_id, note=household.may_send(person(request))))
 
 
 @api.post("/requests/{request_id}/ignore", auth=owner)
@@ -395,25 +401,25 @@ def request_ignore(request: HttpRequest, request_id: str) -> Json:
     return {"ok": True}
 
 
-@api.post("/requests/{request_id}/answer", auth=owner)
+@api.post("/requests/{request_id}/answer", auth=together)
 def answer_draft(request: HttpRequest, request_id: str) -> Json:
     """Begin an answer, or return the open draft."""
     return _answer(answers.draft(request_id))
 
 
-@api.get("/terms", auth=owner)
+@api.get("/terms", auth=together)
 def terms(request: HttpRequest) -> Json:
     """What an owner consents to."""
     return {"text": answers.TERMS, "sha256": answers.TERMS_SHA256}
 
 
-@api.get("/answers", auth=owner)
+@api.get("/answers", auth=together)
 def answer_list(request: HttpRequest) -> list[Json]:
     """All answers."""
     return [_answer(row) for row in answers.listing()]
 
 
-@api.patch("/answers/{answer_id}", auth=owner)
+@api.patch("/answers/{answer_id}", auth=together)
 def answer_change(request: HttpRequest, answer_id: int, body: AnswerIn) -> Json:
     """Change a draft."""
     if body.clips is not None:
@@ -427,34 +433,38 @@ def answer_change(request: HttpRequest, answer_id: int, body: AnswerIn) -> Json:
     return _answer(answers.get(answer_id))
 
 
-@api.delete("/answers/{answer_id}", auth=owner)
+@api.delete("/answers/{answer_id}", auth=together)
 def answer_discard(request: HttpRequest, answer_id: int) -> Json:
     """Throw a draft away."""
     answers.discard(answer_id)
     return {"ok": True}
 
 
-@api.post("/answers/{answer_id}/confirm", auth=owner)
+@api.post("/answers/{answer_id}/confirm", auth=together)
 def answer_confirm(request: HttpRequest, answer_id: int, body: ConfirmIn) -> Json:
     """Consent and queue."""
+    household.check_may_send(person(request))
     return _answer(answers.confirm(answer_id, at_once=body.at_once, terms=body.terms_sha256))
 
 
-@api.post("/answers/{answer_id}/send-now", auth=owner)
+@api.post("/answers/{answer_id}/send-now", auth=together)
 def answer_now(request: HttpRequest, answer_id: int) -> Json:
     """Skip what is left of the delay."""
+    household.check_may_send(person(request))
     return _answer(answers.send_now(answer_id))
 
 
-@api.post("/answers/{answer_id}/retry", auth=owner)
+@api.post("/answers/{answer_id}/retry", auth=together)
 def answer_retry(request: HttpRequest, answer_id: int, body: OnceIn) -> Json:
     """Send a failed answer anew."""
+    household.check_may_send(person(request))
     return _answer(delivery.retry(answer_id, at_once=body.at_once))
 
 
-@api.post("/answers/{answer_id}/withdraw", auth=owner)
+@api.post("/answers/{answer_id}/withdraw", auth=together)
 def answer_withdraw(request: HttpRequest, answer_id: int) -> Json:
     """Take an answer back."""
+    household.check_may_send(person(request))
     return {"sentence": sharing.withdraw(answer_id), **_answer(answers.get(answer_id))}
 
 
@@ -464,7 +474,7 @@ def answer_step(request: HttpRequest, answer_id: int, body: StepIn) -> Json:
     return _answer(sharing.step_forward(answer_id, body.name, body.contact, at_once=body.at_once))
 
 
-@api.get("/answers/{answer_id}/receipt", auth=owner)
+@api.get("/answers/{answer_id}/receipt", auth=together)
 def answer_receipt(request: HttpRequest, answer_id: int) -> Json:
     """What the owner holds about an answer."""
     found = sharing.receipts(answer_id)

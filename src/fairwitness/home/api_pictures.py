@@ -1,4 +1,4 @@
-"""The owner's API for what pictures show: covered areas, previews, marks. Nothing of it is for anybody else."""
+"""The household's API for what pictures show: covered areas, previews, marks; to a viewer only of cameras shared with them."""
 
 # ruff: noqa: ARG001 - an operation is handed the request whether it reads it or not
 
@@ -11,13 +11,15 @@ from django.http.response import HttpResponseBase
 from ninja import Router
 from ninja.params.functions import Query
 
-from fairwitness.home.access import Owner
-from fairwitness.home.services import marks, masks, previews
+from fairwitness.home.access import Owner, person
+from fairwitness.home.services import household, marks, masks, previews
 from fairwitness.home.services.previews import Opened
 from fairwitness.kit.api import StrictSchema
 
 router = Router()
 owner = Owner()
+together = Owner("member")
+shared = Owner("member", "viewer", per_object=True)
 
 type Json = dict[str, Any]
 
@@ -45,13 +47,14 @@ def camera_marks(request: HttpRequest, camera_id: int, body: SwitchIn) -> Json:
     return {"camera": camera_id, "marks_on": marks.switch(camera_id, on=body.on).marks_on}
 
 
-@router.get("/cameras/{int:camera_id}/timeline", auth=owner)
+@router.get("/cameras/{int:camera_id}/timeline", auth=shared)
 def camera_timeline(request: HttpRequest, camera_id: int, begin: int = Query(alias="from"), end: int = Query(alias="to")) -> Json:
     """What a camera recorded between two times, what not and why, and the marks."""
+    household.check_may_see(person(request), camera_id)
     return asdict(marks.timeline(camera_id, begin, end))
 
 
-@router.get("/cameras/{int:camera_id}/masks", auth=owner)
+@router.get("/cameras/{int:camera_id}/masks", auth=together)
 def mask_list(request: HttpRequest, camera_id: int) -> list[Json]:
     """A camera's covered areas."""
     return [asdict(found) for found in masks.listing(camera_id)]
@@ -76,13 +79,14 @@ def mask_remove(request: HttpRequest, mask_id: int) -> Json:
     return {"ok": True}
 
 
-@router.get("/recordings/{int:recording_id}/media", auth=owner)
+@router.get("/recordings/{int:recording_id}/media", auth=shared)
 def recording_media(request: HttpRequest, recording_id: int) -> HttpResponseBase:
     """A recording's own bytes, all or one range of them."""
-    return _sent(request, previews.original(recording_id))
+    household.check_recording(person(request), recording_id)
+    return sent(request, previews.original(recording_id))
 
 
-@router.get("/recordings/{int:recording_id}/preview", auth=owner)
+@router.get("/recordings/{int:recording_id}/preview", auth=shared)
 def recording_preview(
     request: HttpRequest,
     recording_id: int,
@@ -93,22 +97,25 @@ def recording_preview(
     sound: bool = False,
 ) -> HttpResponseBase:
     """A stretch of a recording that a browser can play; with `masked` what a share would show of it."""
+    household.check_recording(person(request), recording_id)
     found = previews.preview(recording_id, begin, end, masked=masked, sound=sound)
     if isinstance(found, Opened):
-        return _sent(request, found)
+        return sent(request, found)
     return StreamingHttpResponse(found, content_type="video/mp4", headers={"Cache-Control": _ASKED})
 
 
-@router.get("/recordings/{int:recording_id}/thumb", auth=owner)
+@router.get("/recordings/{int:recording_id}/thumb", auth=shared)
 def recording_thumb(request: HttpRequest, recording_id: int, at: float = 0.0) -> HttpResponse:
     """One picture of a recording."""
+    household.check_recording(person(request), recording_id)
     data = previews.thumb(recording_id, at)
     return HttpResponse(data, content_type="image/jpeg", headers={"Cache-Control": _KEPT})
 
 
-@router.get("/recordings/{int:recording_id}/strip", auth=owner)
+@router.get("/recordings/{int:recording_id}/strip", auth=shared)
 def recording_strip(request: HttpRequest, recording_id: int, count: int = 10) -> HttpResponse:
     """Key frames from all over a recording, beside each other; the headers say how wide each is and when it is from."""
+    household.check_recording(person(request), recording_id)
     found = previews.strip(recording_id, count)
     headers = {
         "Cache-Control": _KEPT,
@@ -118,7 +125,7 @@ def recording_strip(request: HttpRequest, recording_id: int, count: int = 10) ->
     return HttpResponse(found.jpeg, content_type="image/jpeg", headers=headers)
 
 
-def _sent(request: HttpRequest, found: Opened) -> HttpResponseBase:
+def sent(request: HttpRequest, found: Opened) -> HttpResponseBase:
     """Send a file, or the one range of it that was asked for (RFC 9110, 14)."""
     headers = {"Accept-Ranges": "bytes", "Cache-Control": _ASKED, "ETag": f'"{found.tag}"', "Content-Disposition": "inline"}
     begin, end, status = 0, found.size, 200

@@ -20,6 +20,9 @@ class Config(RoleConfig):
 
     `preview_cache_mib`: room for previews and stills that the owner looked at. `marks_cpu_minutes`: processor time that looking
     for motion and persons may take in a day (UTC), where a camera has it switched on.
+
+    `session_hours`, `session_idle_minutes`: a paired phone stays paired for 90 days, and for 30 without being used: it is the
+    household's own, is paired on the spot, and an owner ends it at once.
     """
 
     role: ClassVar[str] = "home"
@@ -34,6 +37,8 @@ class Config(RoleConfig):
     clips_quota_mib: int = limit(20_480, low=1, high=1 << 24)
     preview_cache_mib: int = limit(2048, low=64, high=1 << 20)
     marks_cpu_minutes: int = limit(120, low=1, high=1440)
+    session_hours: int = limit(2160, low=1, high=8760)
+    session_idle_minutes: int = limit(43_200, low=5, high=525_600)
     keep_days: int = limit(90, low=15, high=3650)
     mirror_url: str = ""
 

@@ -5,6 +5,7 @@ Secrets (response keys, token states, an owner's name) are wrapped by `kit.secre
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 
 from fairwitness.home.fields import PlaceField
@@ -211,12 +212,35 @@ class Upload(_Row):
 
 
 class Pairing(_Row):
-    """A one-time code by which a browser on the owner's network becomes the owner's. Only its hash is kept."""
+    """A one-time code by which a browser on the owner's network becomes somebody's: `user`'s, or the owner's where None.
+
+    Only its hash is kept.
+    """
 
     code_hash = models.BinaryField(unique=True)
     created_at = models.BigIntegerField()
     expires_at = models.BigIntegerField()
     used_at = models.BigIntegerField(null=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")
+
+
+class Member(_Row):
+    """What an owner lets a member do beyond looking and preparing. `may_answer`: send answers, and take them back."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="member")
+    may_answer = models.BooleanField(default=False)
+
+
+class CameraShare(_Row):
+    """A camera that an owner shares with a viewer."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="shared_cameras")
+    camera = models.ForeignKey(Camera, on_delete=models.CASCADE, related_name="shares")
+
+    class Meta:
+        """Each once."""
+
+        constraints = [models.UniqueConstraint(fields=["user", "camera"], name="share_once")]  # noqa: RUF012
 
 
 class Mark(_Row):

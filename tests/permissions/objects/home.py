@@ -1,4 +1,4 @@
-"""The home's endpoints whose object may not be for this person: to a viewer a camera that nobody shared with them, and its recordings.
+"""What is not for everybody in a home: to a viewer a camera that nobody shared with them, and its recordings.
 
 To owners and members every camera is open; for them the object is one that is not there.
 """
@@ -25,7 +25,7 @@ def recording(user):
 
 
 OBJECTS = {
-    "camera_timeline": camera,
+    "camera_timeline": lambda user: camera(user) | {"?": "?from=0&to=60"},
     "recording_media": recording,
     "recording_preview": recording,
     "recording_thumb": recording,

@@ -19,6 +19,7 @@ from fairwitness.home.config import Config
 from fairwitness.home.lan import ca, pairing
 from fairwitness.home.models import Pairing
 from fairwitness.kit import config
+from fairwitness.kit.accounts.start import start_url
 
 NOW = 1_780_272_000
 
@@ -36,7 +37,7 @@ def test_a_code_works_once_for_two_minutes_and_is_kept_as_a_hash(db, clock_at, j
     assert phone.get("/pair").status_code == 200, "looking uses nothing up"
     assert phone.post("/pair", {"code": "A" * 26}).status_code == 403
     answer = phone.post("/pair", {"code": code.lower().replace("-", " ")})
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/upload")
+    assert (answer.status_code, answer.headers["Location"]) == (302, start_url())
     assert phone.get("/upload").status_code == 200
     assert browser().post("/pair", {"code": code}).status_code == 403
     old, new = pairing.issue(), pairing.issue()

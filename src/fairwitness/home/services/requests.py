@@ -110,11 +110,14 @@ def _view(row: Request, chosen: optouts.Chosen, now: int) -> RequestView:
     )
 
 
-def detail(request_id: str, *, now: int | None = None) -> RequestDetail:
-    """Return everything about one request; noting that its owner opened it stays in this home. Raises Refused."""
+def detail(request_id: str, *, now: int | None = None, note: bool = True) -> RequestDetail:
+    """Return everything about one request; noting that its owner opened it stays in this home. Raises Refused.
+
+    `note` False: somebody looks who cannot decide, so that it goes on waiting for who can.
+    """
     moment = clock.now() if now is None else now
     row = get(request_id)
-    if row.seen_at is None:
+    if note and row.seen_at is None:
         row.seen_at = moment
         row.save(update_fields=["seen_at"])
     document = matching.document(row)

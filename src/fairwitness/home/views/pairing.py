@@ -3,7 +3,6 @@
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.debug import sensitive_post_parameters
@@ -13,6 +12,7 @@ from fairwitness.home.config import Config
 from fairwitness.home.lan import pairing
 from fairwitness.kit import config
 from fairwitness.kit.accounts import gate
+from fairwitness.kit.accounts.start import start_url
 from fairwitness.kit.errors import Refused
 
 
@@ -30,7 +30,7 @@ def pair(request: HttpRequest) -> HttpResponseBase:
         except Refused as refused:
             problem = refused
         else:
-            return HttpResponseRedirect(reverse("upload"))
+            return HttpResponseRedirect(start_url())
     return render(request, "home/pair.html", {"problem": problem}, status=403 if problem else 200)
 
 

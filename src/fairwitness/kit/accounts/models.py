@@ -14,9 +14,12 @@ from fairwitness.kit.errors import Refused
 ROLES = {
     "hub": ("moderator", "admin"),
     "agency": ("officer", "supervisor", "technician", "admin"),
-    "home": ("owner",),
+    "home": ("owner", "member", "viewer"),
 }
-"""The roles that people may have on each kind of node. Who administers accounts is `admin`; at home, the owner."""
+"""The roles that people may have on each kind of node. Who administers accounts is `admin`; at home, the owner.
+
+At home: a member sees cameras and requests and prepares answers, a viewer sees the cameras that were shared with them.
+"""
 
 STAGE_ENROLLING = "enrolling"
 STAGE_FULL = "full"

@@ -17,9 +17,6 @@ urlpatterns: list[URLPattern] = [
     path("passkeys/<int:pk>/remove", views.remove_passkey, name="remove_passkey"),
     path("account", views.account, name="mfa_index"),
     path("sessions/<int:pk>/revoke", views.revoke_session, name="revoke_session"),
-    path("people", views.people, name="people"),
-    path("people/add", views.add_person, name="add_person"),
-    path("people/<int:pk>/<slug:action>", views.change_person, name="change_person"),
     path("totp", views.totp, name="totp"),
 ]
 
@@ -28,6 +25,9 @@ if config.role_name() != "home":
 
     _why = "the round trip to a sign-in provider; a passkey assertion follows before a session exists"
     urlpatterns += [
+        path("people", views.people, name="people"),
+        path("people/add", views.add_person, name="add_person"),
+        path("people/<int:pk>/<slug:action>", views.change_person, name="change_person"),
         path("oidc/<slug:provider_id>/login", gate.anyone(_why)(oidc.login), name="openid_connect_login"),
         path("oidc/<slug:provider_id>/callback", gate.anyone(_why)(oidc.callback), name="openid_connect_callback"),
     ]

@@ -232,7 +232,8 @@ def account(request: HttpRequest) -> HttpResponse:
             "passkeys": services.passkeys_of(user),
             "sessions": services.sessions_of(user),
             "this": gate.sign_in_of(request),
-            "keeper": user.role in _KEEPERS,
+            # At home, people are kept on the household's page.
+            "keeper": user.role in _KEEPERS and config.role_name() != "home",
         },
     )
 

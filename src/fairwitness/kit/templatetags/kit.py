@@ -43,6 +43,8 @@ def role_name(role: str) -> str:
         "supervisor": _("Supervisor"),
         "technician": _("Technician"),
         "owner": _("Owner"),
+        "member": _("Member"),
+        "viewer": _("Viewer"),
     }
     return words.get(role, role)
 
