@@ -35,4 +35,18 @@ def _case(user):
     return {"case_id": Case.objects.create(number="26-1", offense="nibrs:240", opened_by=other, opened_at=0).pk}
 
 
-OBJECTS = {"get_case": _case, "get_touch": _touch, "touched_manifest": _touch, "touched_content": _touch}
+def _noted(user):
+    return {**_case(user), "note_id": 1}
+
+
+OBJECTS = {
+    "agency_case": _case,
+    "agency_case_note": _case,
+    "agency_case_note_strike": _noted,
+    "agency_case_member_add": _case,
+    "agency_case_member_remove": _case,
+    "get_case": _case,
+    "get_touch": _touch,
+    "touched_manifest": _touch,
+    "touched_content": _touch,
+}

@@ -166,3 +166,14 @@ def get(pk: int) -> Officer:
     if found is None:
         raise missing("officer")
     return found
+
+
+def working() -> list[Officer]:
+    """Return the officers, supervisors and technicians who have access now, by name."""
+    found = Officer.objects.select_related("user").filter(removed_at=None, user__frozen=False).exclude(user__role="admin")
+    return sorted((one for one in found if one.user.is_active), key=lambda one: one.user.display_name.casefold())
+
+
+def names() -> dict[str, str]:
+    """Return each officer's pseudonym with the name that is shown for it."""
+    return dict(Officer.objects.values_list("actor", "user__display_name"))

@@ -1,0 +1,12 @@
+"""Where the head of an agency's pages leads."""
+
+from django.utils.translation import gettext_lazy as _
+
+from fairwitness.kit.navigation import Place
+
+STAFF = ("officer", "supervisor", "technician")
+
+PLACES = (
+    Place("agency_start", _("Start"), "house", (*STAFF, "admin"), under="/"),
+    Place("agency_cases", _("Cases"), "folder-open", STAFF),
+)
