@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.db import transaction
@@ -31,6 +31,7 @@ TERMS_SHA256 = hashlib.sha256(TERMS.encode()).hexdigest()
 KEEP_DAYS = 365
 MAX_KEEP_DAYS = 3650
 MAX_GAPS = 64
+LEAST_S = 1.0
 _CHOICE = re.compile(r"(\d{1,15})(?:-(\d{1,15}))?(?:@(\d{1,7}(?:\.\d{1,3})?)(?:-(\d{1,7}(?:\.\d{1,3})?))?)?")
 # A clip's size is known only when it is made: what its recordings' sizes say of it stays well below what is allowed.
 ROOM = MAX_CLIP - (MAX_CLIP >> 3)
@@ -146,6 +147,117 @@ def _at_key_frames(choices: Sequence[ClipChoice], rows: Mapping[int, Recording])
     return [replace(choice, start=min(near.get(id(choice), choice.start), choice.start)) for choice in choices]
 
 
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An own stretch of the window that a draft does not hold. `key` names it in a form; Unix seconds UTC."""
+
+    key: str
+    choice: ClipChoice
+    camera: str
+    start: int
+    end: int
+    joined: int
+
+
+def others(answer: Answer) -> list[Other]:
+    """Return the own stretches of the window that a draft does not hold, joined where nothing is missing between them."""
+    held = _held(answer)
+    found = []
+    for camera in matching.own_clips(answer.request):
+        rows = Recording.objects.select_related("source__camera").in_bulk([piece.recording for piece in camera.pieces])
+        for run in camera.runs:
+            for free in _free(run, held):
+                parts = _at_key_frames([choice for choice, _weight in _parts(free, rows)], rows)
+                found += [_other(part, camera.name, free) for part in parts]
+    return found
+
+
+def _held(answer: Answer) -> set[int | None]:
+    held: set[int | None] = set(answer.clips.values_list("recording_id", flat=True))
+    return held.union(AnswerPiece.objects.filter(clip__answer=answer).values_list("recording_id", flat=True))
+
+
+def _free(run: matching.OwnRun, held: set[int | None]) -> Iterator[matching.OwnRun]:
+    """Yield the stretches of a run between pieces that are held."""
+    begin: int | None = None
+    for index, piece in enumerate(run.pieces):
+        if piece.recording in held:
+            if begin is not None:
+                yield matching.OwnRun(run.pieces[begin:index], run.offsets[begin:index])
+            begin = None
+        elif begin is None:
+            begin = index
+    if begin is not None:
+        yield matching.OwnRun(run.pieces[begin:], run.offsets[begin:])
+
+
+def _other(choice: ClipChoice, camera: str, run: matching.OwnRun) -> Other:
+    numbers = [piece.recording for piece in run.pieces]
+    first, last = numbers.index(choice.recording), numbers.index(choice.through or choice.recording)
+    key = f"{choice.recording}-{choice.through or choice.recording}"
+    return Other(key, choice, camera, run.pieces[first].start, run.pieces[last].end, last - first + 1)
+
+
+def pick(answer_id: int, kept: Collection[int], added: Collection[str], sound: Collection[int]) -> Answer:
+    """Keep some clips of a draft by their ids, add others by their keys, and say which keep their sound. Raises Refused.
+
+    Clips stay in order of camera and time as they were; what is added comes behind them.
+    """
+    answer = _open_draft(answer_id)
+    chosen = []
+    for clip in answer.clips.all():
+        choice = choice_of(clip)
+        if clip.pk in kept and choice is not None:
+            chosen.append(replace(choice, mute=clip.pk not in sound))
+    chosen += [other.choice for other in others(answer) if other.key in added]
+    return set_clips(answer_id, chosen)
+
+
+@transaction.atomic
+def trim(answer_id: int, clip_id: int, start: float, end: float) -> Answer:
+    """Cut one clip of a draft to `start` to `end`, seconds from its first recording's start. Raises Refused.
+
+    Recordings that nothing is taken of any more are left out of it.
+    """
+    answer = _open_draft(answer_id)
+    clip = answer.clips.select_related("recording").filter(pk=clip_id).first()
+    if clip is None or clip.recording is None:
+        raise unknown("clip")
+    if not math.isfinite(start) or not math.isfinite(end) or end - start < LEAST_S:
+        raise invalid("answer.short", _("A clip is at least one second long."))
+    parts: list[tuple[Recording | None, float]] = [(clip.recording, 0.0)]
+    parts += [(piece.recording, piece.offset) for piece in clip.pieces.select_related("recording")]
+    first = max((index for index, (_row, offset) in enumerate(parts) if offset <= max(start, 0.0)), default=0)
+    last = max(index for index, (_row, offset) in enumerate(parts) if offset < end or index == first)
+    base, row, final = parts[first][1], parts[first][0], parts[last][0]
+    if row is None or final is None:
+        raise unknown("recording")
+    # At its very end nothing is cut: the last picture may last longer than its file says.
+    stop = None if end >= parts[last][1] + final.seconds - 0.05 else end - base
+    through = final.pk if last > first else None
+    choice = ClipChoice(row.pk, max(start - base, 0.0), stop, clip.mute, through)
+    choices = [choice if one.pk == clip.pk else choice_of(one) for one in answer.clips.all()]
+    return set_clips(answer_id, [one for one in choices if one is not None])
+
+
+def end_of(clip: AnswerClip) -> float:
+    """Return where a clip ends, in seconds from its first recording's start."""
+    if clip.cut_end is not None:
+        return clip.cut_end
+    last = clip.pieces.select_related("recording").last()
+    recording = clip.recording if last is None else last.recording
+    length = recording.seconds if recording is not None else 0.0
+    return length + (0.0 if last is None else last.offset)
+
+
+def weight_of(clip: AnswerClip) -> int:
+    """Return about how many bytes a clip has, from what its recordings' sizes say."""
+    rows = [clip.recording, *(piece.recording for piece in clip.pieces.select_related("recording"))]
+    known = [row for row in rows if row is not None and row.seconds]
+    seconds = sum(row.seconds for row in known)
+    return int(sum(row.size for row in known) * (end_of(clip) - clip.cut_start) / seconds) if seconds else 0
+
+
 def read_choice(text: str) -> ClipChoice:
     """Read `RECORDING[-LAST][@START[-END]]`: numbers of recordings, seconds from the first one's start. Raises Refused."""
     match = _CHOICE.fullmatch(text)
@@ -170,9 +282,8 @@ def left_out(answer: Answer) -> int:
     """Return how many own stretches of the window an open draft does not hold, so that nothing is dropped unsaid."""
     if answer.state != "draft" or answer.kind != "clips":
         return 0
-    chosen = set(answer.clips.values_list("recording_id", flat=True))
-    chosen |= set(AnswerPiece.objects.filter(clip__answer=answer).values_list("recording_id", flat=True))
-    return sum(piece.recording not in chosen for camera in matching.own_clips(answer.request) for piece in camera.pieces)
+    held = _held(answer)
+    return sum(piece.recording not in held for camera in matching.own_clips(answer.request) for piece in camera.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,32 +337,38 @@ def _open_draft(answer_id: int) -> Answer:
 
 @transaction.atomic
 def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
-    """Choose and trim the clips, in this order; none for a statement alone. Raises Refused."""
+    """Choose and trim the clips, in this order; none for a statement alone; what stays keeps its row. Raises Refused."""
     answer = _open_draft(answer_id)
     if len(choices) > MAX_CLIPS:
         raise invalid("answer.clips", _("An answer has at most %(count)d clips.") % {"count": MAX_CLIPS})
     found = sources.recordings(choice.recording for choice in choices)
-    answer.clips.all().delete()
+    before = {_without_sound(known): clip for clip in answer.clips.all() if (known := choice_of(clip)) is not None}
+    stay = [before[_without_sound(choice)].pk for choice in choices if _without_sound(choice) in before]
+    answer.clips.exclude(pk__in=stay).delete()
     for position, choice in enumerate(choices):
         row = found[choice.recording]
         if row.start is None:
             raise conflict("recording.time", _("When was this recorded? Say so first; nothing is guessed."))
         more = _more(row, choice)
         _check_cut(row, choice, more)
-        clip = AnswerClip.objects.create(
-            answer=answer,
-            position=position,
-            recording=row,
-            camera=row.source.camera,
-            masks=masks.polygons(row.source.camera),
-            source_path=str(sources.path_of(row)),
-            identity=row.identity,
-            started=row.start,
-            time_source=sources.wire_source(row),
-            cut_start=choice.start,
-            cut_end=choice.end,
-            mute=choice.mute,
-        )
+        facts = {
+            "position": position,
+            "recording": row,
+            "camera": row.source.camera,
+            "masks": masks.polygons(row.source.camera),
+            "source_path": str(sources.path_of(row)),
+            "identity": row.identity,
+            "started": row.start,
+            "time_source": sources.wire_source(row),
+            "cut_start": choice.start,
+            "cut_end": choice.end,
+            "mute": choice.mute,
+        }
+        clip = before.pop(_without_sound(choice), None) or AnswerClip(answer=answer)
+        for name, value in facts.items():
+            setattr(clip, name, value)
+        clip.save()
+        clip.pieces.all().delete()
         for number, (one, offset) in enumerate(more, 1):
             AnswerPiece.objects.create(
                 clip=clip,
@@ -262,6 +379,10 @@ def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
                 offset=offset,
             )
     return answer
+
+
+def _without_sound(choice: ClipChoice) -> ClipChoice:
+    return replace(choice, mute=True)
 
 
 def _more(first: Recording, choice: ClipChoice) -> list[tuple[Recording, float]]:

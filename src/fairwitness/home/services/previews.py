@@ -83,7 +83,7 @@ def original(recording_id: int) -> Opened:
     """Open a recording's own bytes, where its folder has them. Raises Refused: for a file that was replaced, too."""
     row = sources.recordings([recording_id])[recording_id]
     path = path_of(row)
-    return _open(path, _MIMES.get(path.suffix.lower(), "application/octet-stream"), row.identity)
+    return open_file(path, _MIMES.get(path.suffix.lower(), "application/octet-stream"), row.identity)
 
 
 def path_of(row: Recording) -> Path:
@@ -113,7 +113,8 @@ def _gone() -> Refused:
     return Refused(404, "recording.gone", _("This recording is not there any more, or cannot be read."))
 
 
-def _open(path: Path, mime: str, identity: dict[str, int] | None = None) -> Opened:
+def open_file(path: Path, mime: str, identity: dict[str, int] | None = None) -> Opened:
+    """Open a file that is sent as it is. Raises Refused where it is gone or is no plain file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -307,7 +308,7 @@ def thumb(recording_id: int, at: float) -> bytes:
         raise invalid("preview.at", _("Give the seconds from the recording's start."))
     path = path_of(row)
     at = round(at, 2)
-    return _still(cached(row, ".jpg", ["thumb", at]), lambda: thumbs.thumb(path, at))
+    return still(cached(row, ".jpg", ["thumb", at]), lambda: thumbs.thumb(path, at))
 
 
 def strip(recording_id: int, count: int) -> thumbs.Strip:
@@ -322,13 +323,13 @@ def strip(recording_id: int, count: int) -> thumbs.Strip:
         head = json.dumps([made.width, made.height, made.times]).encode()
         return len(head).to_bytes(4, "big") + head + made.jpeg
 
-    data = _still(cached(row, ".strip", ["strip", count]), make)
+    data = still(cached(row, ".strip", ["strip", count]), make)
     size = int.from_bytes(data[:4], "big")
     width, height, times = json.loads(data[4 : 4 + size])
     return thumbs.Strip(data[4 + size :], width, height, tuple(times))
 
 
-def _still(target: Path, make: Callable[[], bytes]) -> bytes:
+def still(target: Path, make: Callable[[], bytes]) -> bytes:
     """Return a still from the cache, or made now; one at a time, and who waited too long is told so."""
     with contextlib.suppress(FileNotFoundError):
         os.utime(target)
@@ -356,6 +357,11 @@ def _still(target: Path, make: Callable[[], bytes]) -> bytes:
 # ---------------------------------------------------------------- cache
 
 
+def folder() -> Path:
+    """Return the cache's folder."""
+    return _cache()
+
+
 def _cache() -> Path:
     return config.current(Config).folder("cache")
 
@@ -368,7 +374,7 @@ def cached(row: Recording, suffix: str, what: list[object]) -> Path:
 
 def from_cache(path: Path, mime: str) -> Opened:
     """Open a file of the cache that was just looked at."""
-    found = _open(path, mime)
+    found = open_file(path, mime)
     os.utime(path)
     return found
 
@@ -379,8 +385,11 @@ def check_room() -> None:
         raise Refused(507, "storage.full", _("There is too little room on this disk for a preview."), _("Make room on it."))
 
 
-def prune(limit: int | None = None) -> int:
-    """Throw away what was not looked at for the longest time, until the cache is within its limit; returns how many went."""
+def prune(limit: int | None = None, *, keep: Path | None = None) -> int:
+    """Throw away what was not looked at for the longest time, until the cache is within its limit; returns how many went.
+
+    `keep` stays however large it is: somebody waits for it.
+    """
     limit = config.current(Config).preview_cache_mib << 20 if limit is None else limit
     entries = []
     for path in _entries():
@@ -391,6 +400,8 @@ def prune(limit: int | None = None) -> int:
     for _at, size, path in sorted(entries):
         if total <= limit:
             break
+        if keep is not None and path.stem == keep.stem:
+            continue
         path.unlink(missing_ok=True)
         total -= size
         gone += 1
@@ -398,7 +409,11 @@ def prune(limit: int | None = None) -> int:
 
 
 def _entries() -> list[Path]:
-    return [path for path in _cache().iterdir() if not path.name.startswith(".") and path.suffix in (".mp4", ".jpg", ".strip")]
+    return [
+        path
+        for path in _cache().iterdir()
+        if not path.name.startswith(".") and path.suffix in (".mp4", ".jpg", ".strip", ".facts")
+    ]
 
 
 def forget(recordings: Iterable[int]) -> int:
@@ -428,7 +443,10 @@ def clear(now: int) -> int:
         if not number.isdecimal() or int(number) not in sources_there:
             path.unlink(missing_ok=True)
             count += 1
-    for path in _cache().glob("*.part"):  # a kill leaves one; what is being made has its maker's lock
+    for path in [
+        *_cache().glob("*.part"),
+        *_cache().glob(".*.wanted"),
+    ]:  # left by a kill: no maker has the lock
         lock = files.FileLock(_cache() / ".preview.lock")
         with contextlib.suppress(files.Locked):
             lock.acquire(wait=False)

@@ -1,16 +1,18 @@
 """The requests that concern this home, with why it believes them; and those it refused."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from fairwitness_core.rules.caps import CAP_RULES
+from fairwitness_core.rules.changes import CHANGE_RULES
 from fairwitness_core.rules.offenses import offense_name
 
 from fairwitness.home.errors import conflict, unknown
-from fairwitness.home.models import Answer, RefusedLine, Request
-from fairwitness.home.services import matching, optouts
+from fairwitness.home.models import Answer, Camera, RefusedLine, Request
+from fairwitness.home.services import follower, join, matching, optouts
 from fairwitness.home.services.matching import OwnClips
 from fairwitness.kit import clock
 
@@ -20,7 +22,10 @@ NOT_ANSWERING = "Not answering is invisible: nobody learns that you saw this, or
 
 @dataclass(frozen=True, slots=True)
 class RequestView:
-    """One request in a list. `state`: live, withdrawn or expired; `clips` counts own recordings in the window. UTC seconds."""
+    """One request in a list. `state`: live, withdrawn or expired; `clips` counts own recordings in the window. UTC seconds.
+
+    `cameras`: names of own cameras with how many recordings each has in the window.
+    """
 
     id: str
     agency: str
@@ -41,6 +46,7 @@ class RequestView:
     seen: bool
     ignored: bool
     answered: str
+    cameras: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,9 @@ class RequestDetail:
     context: str
     own: tuple[OwnClips, ...]
     tip: str
+    extension: str = ""
+    outcome_sentence: str = ""
+    outcome_words: str = ""
 
 
 def get(request_id: str) -> Request:
@@ -69,7 +78,9 @@ def get(request_id: str) -> Request:
 
 
 def state_of(row: Request, now: int) -> str:
-    """Return live, withdrawn or expired."""
+    """Return live, withdrawn, expired or resolved."""
+    if row.outcome:
+        return "resolved"
     if row.withdrawn:
         return "withdrawn"
     return "expired" if row.expires <= now else "live"
@@ -82,6 +93,14 @@ def listing(*, include_muted: bool = False, include_past: bool = False, now: int
     rows = Request.objects.filter(near=True).order_by("-log_index")
     found = [_view(row, chosen, moment) for row in rows]
     return [one for one in found if (include_muted or not one.muted) and (include_past or one.state == "live" or one.answered)]
+
+
+def over(*, exclude: Collection[str] = (), most: int = 50, now: int | None = None) -> list[RequestView]:
+    """Return the newest requests near this home that are over, answered or not."""
+    moment = clock.now() if now is None else now
+    chosen = optouts.get()
+    rows = Request.objects.filter(near=True).exclude(pk__in=exclude).order_by("-log_index")
+    return [_view(row, chosen, moment) for row in rows if state_of(row, moment) != "live"][:most]
 
 
 def _view(row: Request, chosen: optouts.Chosen, now: int) -> RequestView:
@@ -107,7 +126,15 @@ def _view(row: Request, chosen: optouts.Chosen, now: int) -> RequestView:
         seen=row.seen_at is not None,
         ignored=row.ignored_at is not None,
         answered=answer.state if answer else "",
+        extended=row.extended_at is not None,
+        outcome=row.outcome,
+        cameras=_recorded(row),
     )
+
+
+def _recorded(row: Request) -> tuple[tuple[str, int], ...]:
+    names = dict(Camera.objects.filter(pk__in=[hit["camera"] for hit in row.hits]).values_list("pk", "name"))
+    return tuple((names[hit["camera"]], len(hit["intervals"])) for hit in row.hits if hit["camera"] in names)
 
 
 def detail(request_id: str, *, now: int | None = None, note: bool = True) -> RequestDetail:
@@ -133,6 +160,9 @@ def detail(request_id: str, *, now: int | None = None, note: bool = True) -> Req
         context=context_sentence(row),
         own=tuple(matching.own_clips(row)),
         tip=_(NOT_ANSWERING),
+        extension=row.extension,
+        outcome_sentence=outcome_sentence(row),
+        outcome_words=row.outcome_words,
     )
 
 
@@ -164,10 +194,83 @@ def context_sentence(row: Request) -> str:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who may ask, by the log: as this home holds it. `since`, `expires`: Unix seconds UTC; `suspended`: as of now."""
+
+    name: str
+    ori: str
+    level: str
+    vouched: tuple[str, ...]
+    since: int
+    expires: int
+    suspended: bool
+
+
+def standing(row: Request) -> Standing | None:
+    """Return the standing of a request's agency: authorised how as the request was logged, suspended or not now."""
+    if join.pinned() is None:
+        return None
+    directory = follower.directory()
+    then, today = directory.agency(row.agency, row.log_index), directory.agency(row.agency)
+    if then is None or today is None:
+        return None
+    found = then.authorized
+    return Standing(found.name, found.ori, found.level, found.vouched, found.at, found.expires, today.suspended)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An agency's other requests, as this home read them in the feed: all of them, and the newest few with their places."""
+
+    count: int
+    near: int
+    live: int
+    expired: int
+    withdrawn: int
+    newest: tuple[RequestView, ...]
+
+
+def earlier(row: Request, *, now: int | None = None, most: int = 5) -> Earlier:
+    """Return what else this agency asked before this request, from this home's own history."""
+    moment = clock.now() if now is None else now
+    rows = list(Request.objects.filter(agency=row.agency, log_index__lt=row.log_index).order_by("-log_index"))
+    states = [state_of(one, moment) for one in rows]
+    chosen = optouts.get()
+    return Earlier(
+        len(rows),
+        sum(one.near for one in rows),
+        states.count("live"),
+        states.count("expired"),
+        states.count("withdrawn"),
+        tuple(_view(one, chosen, moment) for one in rows[:most]),
+    )
+
+
+def outcome_sentence(row: Request) -> str:
+    """Say what came of a request, in the words of the closed list; empty while nobody has said it."""
+    if not row.outcome:
+        return ""
+    return {
+        "solved_with_footage": _("Solved, with the help of footage that neighbours gave."),
+        "solved_otherwise": _("Solved by other means."),
+        "not_solved": _("Not solved; the agency asks for nothing more."),
+        "withdrawn_by_victim": _("The person harmed does not pursue it any more."),
+        "unfounded": _("It turned out that nothing unlawful had happened."),
+    }[row.outcome]
+
+
 def ignore(request_id: str, *, now: int | None = None) -> None:
     """Put a request away; nothing is sent. Raises Refused."""
     row = get(request_id)
     row.ignored_at = clock.now() if now is None else now
+    row.save(update_fields=["ignored_at"])
+
+
+def bring_back(request_id: str) -> None:
+    """Take a request that was put away out again; nothing is sent. Raises Refused."""
+    row = get(request_id)
+    row.ignored_at = None
     row.save(update_fields=["ignored_at"])
 
 
@@ -176,6 +279,8 @@ def check_live(row: Request, now: int) -> None:
     state = state_of(row, now)
     if state == "withdrawn":
         raise conflict("request.withdrawn", _("This request was withdrawn; nothing is sent to it."))
+    if state == "resolved":
+        raise conflict("request.resolved", _("The agency has closed this request; nothing is sent to it."))
     if state == "expired":
         raise conflict("request.expired", _("This request has expired; nothing is sent to it."))
 
@@ -200,7 +305,7 @@ def refused() -> list[Refusal]:
             row.log_index,
             row.kind,
             row.rule,
-            _("Refused by this home: %(why)s") % {"why": CAP_RULES.get(row.rule, row.message)},
+            _("Refused by this home: %(why)s") % {"why": {**CAP_RULES, **CHANGE_RULES}.get(row.rule, row.message)},
             row.request_id,
             row.agency,
             row.at,
