@@ -205,6 +205,18 @@ def hub_signed_seeds() -> list[bytes]:
         (world.request(at=at), world.officers),
         (world.request(2, at=at, emergency=True), world.officers),
         (request.RequestWithdrawn(request_id=f"{1:032x}", agency=feed_world.AGENCY, reason="resolved", at=at), [officer]),
+        (
+            request.RequestExtended(
+                request_id=f"{1:032x}", agency=feed_world.AGENCY, expires=at + 9 * 86_400, reason="Neighbours were away.", at=at
+            ),
+            world.officers,
+        ),
+        (
+            request.RequestResolved(
+                request_id=f"{1:032x}", agency=feed_world.AGENCY, outcome="not_solved", at=at, words="Thanks."
+            ),
+            [officer],
+        ),
         (agency.AgencySuspended(agency=feed_world.AGENCY, reason="court_order", at=at), [world.hub]),
         (agency.KeyRotated(agency=feed_world.AGENCY, add=(), remove=(other.public.kid,), at=at), [world.hub]),
         (hub.InboxEpoch(day="20260601", root=bytes(32), leaves=64, at=at), [world.hub]),

@@ -19,7 +19,9 @@ START = 1_780_272_000  # 1 June 2026, 00:00 UTC
 TICK = 300
 CENTRE = (37.8044, -122.2712)
 AGENCY = "us-ca-oakland"
-FEED_TYPES = {"request_published", "request_withdrawn", "inbox_epoch", *DIRECTORY_TYPES}
+FEED_TYPES = {
+    "request_published", "request_withdrawn", "request_extended", "request_resolved", "inbox_epoch", *DIRECTORY_TYPES,
+}  # fmt: skip
 
 
 def key(name: str) -> SigningKey:

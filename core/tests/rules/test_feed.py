@@ -8,7 +8,7 @@ from fairwitness_core.crypto.tokens import new_issuer_key
 from fairwitness_core.model.agency import AgencySuspended, KeyRotated
 from fairwitness_core.model.feed import Container, Line, compress, scope_root
 from fairwitness_core.model.hub import FeedTick, InboxEpoch, IssuerKey, PolicyChanged
-from fairwitness_core.model.request import RequestWithdrawn
+from fairwitness_core.model.request import RequestExtended, RequestResolved, RequestWithdrawn
 from fairwitness_core.rules import feed
 from fairwitness_core.rules.feed import Outcome
 from fairwitness_core.rules.inbox import inbox_leaf, inbox_root
@@ -488,6 +488,86 @@ def test_withdrawals_need_the_agency_or_the_hub(world):
     seen = world.check(state, world.tick())
     assert len(seen.withdrawn) == 2
     assert [r.rule for r in seen.refused] == ["withdrawal.signer", "withdrawal.signer"]
+    assert seen.state.live[0].withdrawn
+
+
+def extension(world, days=10, number=1, **changes):
+    values = {"request_id": f"{number:032x}", "agency": AGENCY, "expires": world.start + 100 + days * 86_400, "at": world.now}
+    return RequestExtended(**values | {"reason": "Two neighbours were away and asked for more time."} | changes)
+
+
+def outcome(world, number=1, **changes):
+    values = {"request_id": f"{number:032x}", "agency": AGENCY, "outcome": "solved_otherwise", "at": world.now}
+    return RequestResolved(**values | changes)
+
+
+def test_an_extension_needs_two_officers_comes_once_and_keeps_to_the_fourteen_days(world):
+    state = world.joined()
+    world.publish(world.request(1))
+    state = world.check(state, world.tick()).state
+    one, two = world.officers
+    world.publish(extension(world), one)
+    world.publish(extension(world), one, key("stranger"))
+    world.publish(extension(world), one, two, key("stranger"))
+    world.publish(extension(world))  # the hub cannot
+    world.publish(extension(world, days=15), one, two)
+    world.publish(extension(world, days=7), one, two)
+    world.publish(extension(world, reason="Neighbours asked about the silver van, so call 510 555 0199 instead."), one, two)
+    world.publish(extension(world, reason="More time."), one, two)
+    world.publish(extension(world, at=world.now + 86_400), one, two)
+    world.publish(extension(world, number=9), one, two)  # of a request that this home does not hold
+    world.publish(extension(world), one, two)
+    world.publish(extension(world, days=12), one, two)
+    seen = world.check(state, world.tick())
+    assert [e.document.expires for e in seen.extended] == [world.start + 100 + 10 * 86_400]
+    signers, rules = ["extension.signers"] * 4, [r.rule for r in seen.refused]
+    assert rules[:4] == signers
+    assert rules[4:] == [
+        "extension.long", "extension.shorter", "text.phone", "text.vague", "extension.future", "extension.once",
+    ]  # fmt: skip
+    (live,) = seen.state.live
+    assert (live.expires, live.extended) == (world.start + 100 + 10 * 86_400, True)
+    assert feed.FeedState.decode(state.pin, state.directory, seen.state.encode()).live == seen.state.live
+    assert feed.FeedState.decode(state.pin, state.directory, state.encode()).live == state.live
+
+
+def test_what_is_over_is_not_extended(world):
+    state = world.joined()
+    for number in (1, 2):
+        world.publish(world.request(number, expires=world.start + 2 * TICK))
+    state = world.check(state, world.tick()).state
+    world.publish(RequestWithdrawn(request_id=f"{1:032x}", agency=AGENCY, reason="withdrawn", at=world.now), world.officers[0])
+    world.publish(extension(world), *world.officers)
+    seen = world.check(state, world.tick())
+    assert [r.rule for r in seen.refused] == ["extension.ended"]
+    state = seen.state
+    while world.now < world.start + 2 * TICK + 3600 + TICK:
+        state = world.check(state, world.tick()).state
+    world.publish(extension(world, number=2), *world.officers)
+    assert [r.rule for r in world.check(state, world.tick()).refused] == ["extension.ended"]
+
+
+def test_an_outcome_ends_a_request_by_the_word_of_its_agency(world):
+    state = world.joined()
+    world.publish(world.request(1))
+    state = world.check(state, world.tick()).state
+    world.publish(outcome(world), key("stranger"))
+    world.publish(outcome(world))
+    world.publish(outcome(world, words="The van was found. Thank you."), world.officers[0])
+    world.publish(extension(world), *world.officers)
+    seen = world.check(state, world.tick())
+    assert [r.rule for r in seen.refused] == ["resolution.signer", "resolution.signer", "extension.ended"]
+    assert [(r.document.outcome, r.words) for r in seen.resolved] == [("solved_otherwise", "The van was found. Thank you.")]
+    assert seen.state.live[0].withdrawn
+
+
+def test_words_that_break_the_rules_end_a_request_without_being_shown(world):
+    state = world.joined()
+    world.publish(world.request(1))
+    state = world.check(state, world.tick()).state
+    world.publish(outcome(world, words="See https://example.org/who-helped"), world.officers[0])
+    seen = world.check(state, world.tick())
+    assert [r.words for r in seen.resolved] == [""]
     assert seen.state.live[0].withdrawn
 
 

@@ -49,6 +49,22 @@ def documents(world: World):
         [officers[0]],
     )
     yield (
+        request.RequestExtended(
+            request_id=world.request_id, agency=AGENCY, expires=world.request.expires + 86_400,
+            reason="Two neighbours were away and asked for more time.", at=REQUEST_AT + 8000,
+        ),
+        dsse.ENTRY,
+        officers[:2],
+    )  # fmt: skip
+    yield (
+        request.RequestResolved(
+            request_id=world.request_id, agency=AGENCY, outcome="solved_with_footage",
+            words="The van was found. Thank you.", at=REQUEST_AT + 9500,
+        ),
+        dsse.ENTRY,
+        [officers[0]],
+    )  # fmt: skip
+    yield (
         request.RequestRefused(
             request_id=world.request_id, agency=AGENCY, offense="nibrs:90Z", rule="offense.catch_all", at=REQUEST_AT
         ),
@@ -72,6 +88,15 @@ def documents(world: World):
         [hub_key],
     )  # fmt: skip
     yield hub.InboxEpoch(day="20260922", root=world.secret("inbox"), leaves=64, at=REQUEST_AT + 86_400), dsse.ENTRY, [hub_key]
+    yield (
+        hub.LegalProcess(
+            month="202609",
+            counts=(hub.LegalCount(kind="subpoena", asked=2, sealed_bytes_given=0), hub.LegalCount(kind="warrant", asked=1, sealed_bytes_given=1)),
+            at=REQUEST_AT + 90_000,
+        ),
+        dsse.ENTRY,
+        [hub_key],
+    )
     token = b"\x00\x01" + b"".join(world.secret(f"token {n}") for n in range(5))[:144]
     yield (
         response.UploadOpen(response_id=rid, pk=pk, agency=AGENCY, size=4_194_305, parts=2, token=token, at=REQUEST_AT + 5000),

@@ -10,7 +10,10 @@ GRANTS = {
     "hub.mark": Grant(insert=True, update=("number", "text")),
     "hub.agency": Grant(insert=True, update=("name", "state", "level", "federal", "polygon_sha256", "expires", "suspended")),
     "hub.polygon": APPEND,
-    "hub.request": Grant(insert=True, update=("state", "rule", "log_index", "withdrawn_index", "review_due")),
+    "hub.request": Grant(
+        insert=True,
+        update=("state", "rule", "log_index", "withdrawn_index", "extended_index", "resolved_index", "expires", "review_due"),
+    ),
     "hub.violation": APPEND,
     "hub.approval": APPEND,
     "hub.pendingentry": Grant(insert=True, update=("state", "rule", "log_index")),
@@ -31,5 +34,7 @@ GRANTS = {
     "hub.inboxday": APPEND,
     "hub.withdrawalnotice": APPEND,
     "hub.status": Grant(insert=True, update=("agency", "envelope", "at")),
+    "hub.shift": Grant(insert=True, delete=True),
+    "hub.legaldemand": Grant(insert=True, update=("answer",)),
     "hub.callnonce": Grant(insert=True, delete=True),
 }

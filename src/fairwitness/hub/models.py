@@ -50,7 +50,10 @@ class Polygon(_Row):
 
 
 class Request(_Row):
-    """A request on its way into public: submitted, approved, published, refused, withdrawn or expired."""
+    """A request on its way into public: submitted, approved, published, refused, withdrawn, expired or resolved.
+
+    `expires` is the end that counts now: an extension, whose place in the log is `extended_index`, moves it.
+    """
 
     id = models.CharField(max_length=32, primary_key=True)
     agency = models.CharField(max_length=32, db_index=True)
@@ -65,6 +68,8 @@ class Request(_Row):
     required = models.IntegerField(default=1)
     log_index = models.BigIntegerField(null=True, db_index=True)
     withdrawn_index = models.BigIntegerField(null=True)
+    extended_index = models.BigIntegerField(null=True)
+    resolved_index = models.BigIntegerField(null=True)
     submitted_at = models.BigIntegerField()
     expires = models.BigIntegerField()
     review_due = models.BigIntegerField(null=True, db_index=True)
@@ -237,3 +242,32 @@ class CallNonce(_Row):
         """A nonce is used once."""
 
         constraints: ClassVar = [models.UniqueConstraint(fields=["agency", "nonce"], name="nonce_once")]
+
+
+class Shift(_Row):
+    """A moderator (a staff account's number) is on duty from `begins` to `ends`, Unix seconds."""
+
+    moderator = models.BigIntegerField()
+    begins = models.BigIntegerField(db_index=True)
+    ends = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        """In order."""
+
+        ordering: ClassVar = ["begins", "id"]
+
+
+class LegalDemand(_Row):
+    """What somebody demanded of the keepers by law: of which kind, under which number, what for, what was handed over."""
+
+    at = models.BigIntegerField()
+    kind = models.CharField(max_length=16)
+    reference = models.CharField(max_length=300)
+    asked = models.CharField(max_length=300)
+    answer = models.CharField(max_length=16)
+    silent_until = models.BigIntegerField(null=True)
+
+    class Meta:
+        """The newest first."""
+
+        ordering: ClassVar = ["-at", "-id"]

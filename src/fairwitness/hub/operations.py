@@ -46,7 +46,7 @@ def _standing(found: requests.Standing) -> dict[str, Any]:
         answer |= {"log_index": found.log_index, "proof": found.proof}
     if found.rule:
         answer["rule"] = found.rule
-    return answer
+    return answer | dict(found.changes)
 
 
 def _waiting(rows: list[inbox.Waiting], *, full: bool) -> dict[str, Any]:
@@ -67,6 +67,14 @@ def _request_state(agency: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _request_withdraw(agency: str, body: Mapping[str, Any]) -> dict[str, Any]:
     return _standing(requests.withdraw(agency, _envelope(body)))
+
+
+def _request_extend(agency: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    return _standing(requests.extend(agency, _envelope(body)))
+
+
+def _request_resolve(agency: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    return _standing(requests.resolve(agency, _envelope(body)))
 
 
 def _sealed_append(_agency: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,6 +120,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "request_submit": _request_submit,
     "request_state": _request_state,
     "request_withdraw": _request_withdraw,
+    "request_extend": _request_extend,
+    "request_resolve": _request_resolve,
     "sealed_append": _sealed_append,
     "sealed_proof": _sealed_proof,
     "public_proof": _public_proof,

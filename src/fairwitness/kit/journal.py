@@ -68,6 +68,8 @@ class Event(enum.Enum):
     REQUEST_REFUSED = ("request_refused", {"request": PUBLIC_ID, "rule": CODE})
     REQUEST_PUBLISHED = ("request_published", {"request": PUBLIC_ID})
     REQUEST_WITHDRAWN = ("request_withdrawn", {"request": PUBLIC_ID})
+    REQUEST_EXTENDED = ("request_extended", {"request": PUBLIC_ID})
+    REQUEST_RESOLVED = ("request_resolved", {"request": PUBLIC_ID})
     # Responses and evidence (sizes only in classes of a power of two)
     UPLOAD_STORED = ("upload_stored", {"size_class": INT})
     UPLOAD_REFUSED = ("upload_refused", {"code": CODE})

@@ -21,6 +21,7 @@ RID = response.response_id(PK)
 ID = {"response_id": RID, "pk": PK}
 OPS = {
     "request_submit": {"envelope": "AAAA"}, "request_state": {"request_id": "0" * 32}, "request_withdraw": {"envelope": "AAAA"},
+    "request_extend": {"envelope": "AAAA"}, "request_resolve": {"envelope": "AAAA"},
     "sealed_append": {"commitments": ["A" * 43 + "="]}, "sealed_proof": {"commitment": "A" * 43 + "="},
     "public_proof": {"index": 0}, "inbox_list": {}, "inbox_ack": {"response_ids": [RID]},
     "inbox_accounting": {"day": "20260101"}, "withdrawals_list": {"after": 0},

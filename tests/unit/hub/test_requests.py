@@ -314,3 +314,87 @@ def test_registration_is_strict(world):
         with pytest.raises(Exception, match=r"registration|jurisdiction|agency"):
             agencies.register(broken)
     assert agencies.register(value) == ()
+
+
+def test_an_extension_is_logged_once_and_homes_read_it(world):
+    request = world.agency.request()
+    publish(world, request)
+    refused = [
+        (world.agency.extend(request, world.agency.ana, status=400), "signers.two"),
+        (world.agency.extend(request, world.agency.ana, world.agency.eve, status=400), "signers.unknown"),
+        (world.agency.extend(request, status=409, expires=request.at + 15 * 86_400), "extension.long"),
+        (world.agency.extend(request, status=409, expires=request.at + 4 * 86_400), "extension.shorter"),
+        (world.agency.extend(request, status=409, reason="more time"), "text.vague"),
+        (world.agency.extend(world.agency.request(), status=404), "request.unknown"),
+    ]
+    assert [answer["error"]["code"] for answer, _ in refused] == [code for _, code in refused]
+    assert world.agency.extend(request) == world.agency.extend(request)
+    assert world.agency.extend(request, status=409, expires=request.at + 10 * 86_400)["error"]["code"] == "request.pending"
+    world.step(1)
+    (entry,) = logged(world, "request_extended")
+    found = world.agency.call("request_state", {"request_id": request.id})
+    assert found["state"] == "published"
+    assert requests.public_entry(found["extended_index"])[0]
+    assert world.agency.extend(request, status=409, expires=request.at + 10 * 86_400)["error"]["code"] == "extension.once"
+    world.step(60)
+    _, verified = world.follow()
+    assert [e.document.expires for v in verified for e in v.extended] == [entry["expires"]]
+    world.now = request.expires + 60
+    requests.expire(world.now)
+    assert Request.objects.get(id=request.id).state == "published"
+    world.now = entry["expires"] + 60
+    requests.expire(world.now)
+    assert Request.objects.get(id=request.id).state == "expired"
+
+
+def test_an_extension_that_came_too_late_to_the_log_is_refused_there(world):
+    request = world.agency.request()
+    publish(world, request)
+    world.agency.extend(request)
+    world.now = request.expires + 1
+    world.step(1)
+    assert not logged(world, "request_extended")
+    assert PendingEntry.objects.get(kind="request_extended").rule == "extension.ended"
+
+
+def test_an_emergency_is_not_extended_before_its_review(world):
+    request = world.agency.request(emergency=True)
+    world.agency.submit(request)
+    world.step(1)
+    assert world.agency.extend(request, status=409)["error"]["code"] == "extension.unreviewed"
+
+
+def test_an_outcome_ends_a_request_and_still_counts_it(world):
+    request = world.agency.request(case="26-7")
+    publish(world, request)
+    assert world.agency.resolve(request, world.agency.eve, status=400)["error"]["code"] == "signers.unknown"
+    for words in ("See https://example.org", "The victim, Mrs Smith, is well."):
+        assert world.agency.resolve(request, status=409, words=words)["error"]["code"].startswith("text.")
+    assert world.agency.resolve(request) == world.agency.resolve(request)
+    world.step(1)
+    found = world.agency.call("request_state", {"request_id": request.id})
+    assert (found["state"], len(logged(world, "request_resolved"))) == ("resolved", 1)
+    assert world.agency.resolve(request, status=409, outcome="not_solved")["error"]["code"] == "resolution.state"
+    assert world.agency.extend(request, status=409)["error"]["code"] == "extension.ended"
+    assert world.agency.withdraw(request, 409)["error"]["code"] == "request.ended"
+    publish(world, world.agency.request(case="26-7", centre=h3.latlng_to_cell(37.76, -122.20, 9)))
+    third = world.agency.request(case="26-7", centre=h3.latlng_to_cell(37.75, -122.25, 9))
+    assert world.agency.submit(third, status=409)["error"]["code"] == "live.case"
+    world.step(60)
+    _, verified = world.follow()
+    assert [(r.document.request_id, r.words) for v in verified for r in v.resolved] == [
+        (request.id, "The van was found. Thank you.")
+    ]
+
+
+def test_an_outcome_may_follow_the_end_and_none_comes_before_the_public_did(world):
+    request = world.agency.request()
+    world.agency.submit(request)
+    assert world.agency.resolve(request, status=409)["error"]["code"] == "resolution.state"
+    moderation.approve(request.id, 1)
+    world.step(1)
+    world.now = request.expires + 86_400
+    requests.expire(world.now)
+    world.agency.resolve(request, outcome="solved_otherwise", words="")
+    world.step(1)
+    assert Request.objects.get(id=request.id).state == "resolved"

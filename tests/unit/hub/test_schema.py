@@ -10,7 +10,7 @@ REVIEWED = {
     "agency": "agency name state level federal polygon_sha256 expires suspended",
     "polygon": "sha256 geojson",  # an agency's public jurisdiction
     "request": "id agency case offense envelope envelope_sha256 state emergency flags rule required log_index "
-    "withdrawn_index submitted_at expires review_due",
+    "withdrawn_index extended_index resolved_index submitted_at expires review_due",
     "violation": "id request rule message hint",
     "approval": "id request moderator",  # a staff account's number
     "pendingentry": "id sha256 agency kind envelope state rule log_index at",  # the public agency that an entry is about
@@ -28,6 +28,8 @@ REVIEWED = {
     "withdrawalnotice": "id agency response_id envelope",
     "status": "response_id agency envelope at",  # the agency's signed word about evidence that it has
     "callnonce": "id agency nonce at",
+    "shift": "id moderator begins ends",  # a staff account's number
+    "legaldemand": "id at kind reference asked answer silent_until",  # about the keepers, entered by them
 }
 
 

@@ -18,7 +18,7 @@ from fairwitness_core.model.agency import AgencyKey
 from fairwitness_core.model.call import Call
 from fairwitness_core.model.feed import read_containers
 from fairwitness_core.model.hub import JoinFile
-from fairwitness_core.model.request import Request, RequestWithdrawn
+from fairwitness_core.model.request import Request, RequestExtended, RequestResolved, RequestWithdrawn
 from fairwitness_core.rules import feed as rules
 from fairwitness_core.rules.pinned import Pinned
 from fairwitness_core.wire import dsse
@@ -222,6 +222,18 @@ class Agency:
         document = RequestWithdrawn(request_id=request.id, agency=self.id, reason=reason, at=self.world.now)
         envelope = dsse.sign(dsse.ENTRY, document.encode(), self.ana).encode()
         return self.call("request_withdraw", {"envelope": dsse.b64(envelope)}, status)
+
+    def extend(self, request, *keys, status=200, **changes):
+        values = {"request_id": request.id, "agency": self.id, "expires": request.at + 9 * 86_400, "at": self.world.now}
+        values |= {"reason": "Two neighbours were away and asked for more time."} | changes
+        envelope = dsse.sign(dsse.ENTRY, RequestExtended(**values).encode(), *(keys or (self.ana, self.ben))).encode()
+        return self.call("request_extend", {"envelope": dsse.b64(envelope)}, status)
+
+    def resolve(self, request, *keys, status=200, **changes):
+        values = {"request_id": request.id, "agency": self.id, "outcome": "solved_with_footage", "at": self.world.now}
+        values |= {"words": "The van was found. Thank you."} | changes
+        envelope = dsse.sign(dsse.ENTRY, RequestResolved(**values).encode(), *(keys or (self.ana,))).encode()
+        return self.call("request_resolve", {"envelope": dsse.b64(envelope)}, status)
 
 
 _identities = {}

@@ -10,6 +10,8 @@ from fairwitness_core.wire.errors import ProtocolError
 
 ORIGIN = f.text(120, min_bytes=3, pattern=r"[a-z0-9][a-z0-9./_-]*")
 VKEY = f.text(300, min_bytes=20)
+LEGAL_KINDS = ("court_order", "emergency", "other", "preservation", "subpoena", "warrant")
+"""The kinds of demand that are counted apart, in order."""
 _AGENCIES = f.array(f.AGENCY_ID, high=256, ordered_set=True)
 
 
@@ -117,6 +119,41 @@ class InboxEpoch(Document):
     root: bytes = wire(f.base64_bytes(32))
     leaves: int = wire(f.integer(64))
     at: int = wire(f.TIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalCount(Part):
+    """How many demands of one kind came in a month, and to how many sealed bytes were handed over."""
+
+    kind: str = wire(f.one_of(*LEGAL_KINDS))
+    asked: int = wire(f.integer(0, 1_000_000))
+    sealed_bytes_given: int = wire(f.integer(0, 1_000_000))
+
+    def check(self) -> None:
+        """Nothing is given that was not asked for."""
+        if self.sealed_bytes_given > self.asked:
+            raise ProtocolError("legal.counts", "more was handed over than was asked for")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalProcess(Document):
+    """What courts, agencies and others demanded of the hub's keepers in a UTC month (SG21); also a month without any.
+
+    There is nothing readable to hand over: no owner, place or key is here. A kind that nobody used is left out. A demand that
+    an order of silence covers is counted in the month in which the order ends.
+    """
+
+    TYPE: ClassVar[str] = "legal_process"
+
+    month: str = wire(f.text(6, min_bytes=6, pattern=r"[0-9]{4}(0[1-9]|1[0-2])"))
+    counts: tuple[LegalCount, ...] = wire(f.array(part(LegalCount), high=len(LEGAL_KINDS)))
+    at: int = wire(f.TIME)
+
+    def check(self) -> None:
+        """Each kind stands once, in order."""
+        kinds = [count.kind for count in self.counts]
+        if kinds != sorted(set(kinds)):
+            raise ProtocolError("legal.order", "each kind stands once, in order")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

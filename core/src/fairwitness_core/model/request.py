@@ -12,6 +12,8 @@ from fairwitness_core.wire import fields as f
 from fairwitness_core.wire.errors import ProtocolError
 
 MODES = ("anonymous", "identified")
+OUTCOMES = ("solved_with_footage", "solved_otherwise", "not_solved", "withdrawn_by_victim", "unfounded")
+WORDS_MAX_BYTES = 300
 RECIPIENT = f.text(62, min_bytes=62, pattern=r"age1[02-9ac-hj-np-z]{58}")
 
 
@@ -59,6 +61,44 @@ class RequestWithdrawn(Document):
     agency: str = wire(f.AGENCY_ID)
     reason: str = wire(f.one_of("resolved", "withdrawn", "emergency_unreviewed", "moderation"))
     at: int = wire(f.TIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestExtended(Document):
+    """A published request lives longer. Signed by two officers of its agency, as the request was.
+
+    `expires`: the new end, Unix seconds UTC; `reason`: why, for every neighbour to read. What a document alone cannot tell
+    is in `rules.changes`: it never shortens, comes once, while the request lives, and stays within the request's 14 days.
+    """
+
+    TYPE: ClassVar[str] = "request_extended"
+
+    request_id: str = wire(f.ID16)
+    agency: str = wire(f.AGENCY_ID)
+    expires: int = wire(f.TIME)
+    reason: str = wire(f.text(WORDS_MAX_BYTES, min_bytes=1))
+    at: int = wire(f.TIME)
+
+    def check(self) -> None:
+        """A life runs forward."""
+        if self.expires <= self.at:
+            raise ProtocolError("request.expires", "the request would expire before it was extended")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestResolved(Document):
+    """What came of a request. It ends one that lives, and may follow one that has expired. Signed by one officer.
+
+    `outcome` is one of `OUTCOMES`; `words` (may be absent) are the agency's own, for every neighbour to read.
+    """
+
+    TYPE: ClassVar[str] = "request_resolved"
+
+    request_id: str = wire(f.ID16)
+    agency: str = wire(f.AGENCY_ID)
+    outcome: str = wire(f.one_of(*OUTCOMES))
+    at: int = wire(f.TIME)
+    words: str = wire(f.text(WORDS_MAX_BYTES, min_bytes=1), optional=True, default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

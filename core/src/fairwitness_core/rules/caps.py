@@ -205,7 +205,10 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True)
 class LiveRequest:
-    """A published request as far as counting goes. `withdrawn` changes nothing: withdrawn ones count."""
+    """A published request as far as counting goes. `withdrawn` (also: resolved) changes nothing there: such ones count.
+
+    `extended`: its one extension has come, and `expires` is the end that this gave it.
+    """
 
     id: str
     agency: str
@@ -214,6 +217,7 @@ class LiveRequest:
     at: int
     expires: int
     withdrawn: bool = False
+    extended: bool = False
 
 
 def _window(request: RequestLike) -> Iterable[Violation]:
@@ -340,6 +344,12 @@ def check_age(request: RequestLike, *, now: int, most: int) -> list[Violation]:
     return [Violation("time.stale", CAP_RULES["time.stale"], hint, f"{age / DAY:.1f} days old")]
 
 
+def overlaps(request: documents.Request, assembly: Assembly) -> bool:
+    """Tell whether a request touches a listed assembly in place and time."""
+    in_time = assembly.from_ < request.to and request.from_ < assembly.to
+    return in_time and len(areas.outside(request.area, assembly.area)) < len(request.area)
+
+
 def check_request(
     request: RequestLike,
     *,
@@ -370,8 +380,7 @@ def check_request(
         violations.extend(_dwellings(request.area, request.wide_reason, dwellings))
     if sound:
         for assembly in assemblies:
-            in_time = assembly.from_ < request.to and request.from_ < assembly.to
-            if in_time and len(areas.outside(request.area, assembly.area)) < len(request.area):
+            if overlaps(request, assembly):
                 flags.append(Flag("assembly_overlap", CAP_RULES["assembly_overlap"]))
                 break
     return Verdict(tuple(violations), tuple(flags))

@@ -21,7 +21,7 @@ from fairwitness_core.model.feed import Container, Line, decompress, parse_lines
 from fairwitness_core.model.hub import FeedTick, InboxEpoch
 from fairwitness_core.rules.caps import LiveRequest
 from fairwitness_core.rules.pinned import Pinned
-from fairwitness_core.rules.reading import Published, Reading, RefusedLine, Withdrawn
+from fairwitness_core.rules.reading import Extended, Published, Reading, RefusedLine, Resolved, Withdrawn
 from fairwitness_core.tlog.policy import CosignedCheckpoint, Policy
 from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.wire import canonical, dsse
@@ -92,7 +92,7 @@ class FeedState:
             "prev": self.prev_tick_index,
             "anchor": [self.anchor_tick, self.anchor_index],
             "heads": [[head.size, head.root.hex(), head.note.decode()] for head in self.heads],
-            "live": [[r.id, r.agency, r.case, list(r.area), r.at, r.expires, r.withdrawn] for r in self.live],
+            "live": [_stored(one) for one in self.live],
             "fresh": self.last_fresh_at,
         }
         return canonical.encode(value)
@@ -131,6 +131,8 @@ class Verified:
     epochs: tuple[InboxEpoch, ...] = ()
     opaque: int = 0
     times: tuple[tuple[str, int], ...] = ()
+    extended: tuple[Extended, ...] = ()
+    resolved: tuple[Resolved, ...] = ()
 
 
 # ---------------------------------------------------------------- what the hub builds and both sides compute
@@ -288,6 +290,8 @@ def verify_container(state: FeedState, container: Container, *, now: int, newest
         tuple(found.epochs),
         found.opaque,
         cosigned.times,
+        tuple(found.extended),
+        tuple(found.resolved),
     )
 
 
@@ -452,6 +456,20 @@ def _kind(line: Line) -> str:
     return kind_of(canonical.decode(line.envelope.payload))[0]
 
 
+def _stored(one: LiveRequest) -> list[Any]:
+    """Return a live request as it is stored; what came with a later version stands at the end, and only where it is set."""
+    return [one.id, one.agency, one.case, list(one.area), one.at, one.expires, one.withdrawn, *([True] if one.extended else [])]
+
+
 def _live(item: list[Any]) -> LiveRequest:
-    name, agency, case, area, at, expires, withdrawn = item
-    return LiveRequest(id=name, agency=agency, case=case, area=tuple(area), at=at, expires=expires, withdrawn=withdrawn)
+    name, agency, case, area, at, expires, withdrawn, *later = item
+    return LiveRequest(
+        id=name,
+        agency=agency,
+        case=case,
+        area=tuple(area),
+        at=at,
+        expires=expires,
+        withdrawn=withdrawn,
+        extended=bool(later),
+    )

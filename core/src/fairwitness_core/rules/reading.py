@@ -10,9 +10,11 @@ from fairwitness_core.model.directory import DIRECTORY_TYPES, AgencyRecord, Dire
 from fairwitness_core.model.document import UnknownKind, kind_of
 from fairwitness_core.model.feed import Line
 from fairwitness_core.model.hub import InboxEpoch
-from fairwitness_core.model.request import Request, RequestWithdrawn
+from fairwitness_core.model.request import Request, RequestExtended, RequestResolved, RequestWithdrawn
+from fairwitness_core.rules import wording
 from fairwitness_core.rules.caps import (
     PUBLISHED_WITHIN_S,
+    SIGNERS_MIN,
     AgencyFacts,
     Allowance,
     HubPolicy,
@@ -21,6 +23,7 @@ from fairwitness_core.rules.caps import (
     check_live,
     check_published,
 )
+from fairwitness_core.rules.changes import LATE_S, check_extension
 from fairwitness_core.rules.pinned import Pinned
 from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire.errors import ProtocolError
@@ -60,6 +63,23 @@ class Withdrawn:
     document: RequestWithdrawn
 
 
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """A request that this home holds lives longer, within every rule, by the word of two officers of its agency."""
+
+    index: int
+    document: RequestExtended
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What came of a request, by one officer of its agency. `words` is empty where theirs break the rules of wording."""
+
+    index: int
+    document: RequestResolved
+    words: str
+
+
 class Reading:
     """Steps 8 and 9 of `feed.verify_container`: collects what the lines of one tick come to."""
 
@@ -76,6 +96,8 @@ class Reading:
         self.published: list[Published] = []
         self.refused: list[RefusedLine] = []
         self.withdrawn: list[Withdrawn] = []
+        self.extended: list[Extended] = []
+        self.resolved: list[Resolved] = []
         self.epochs: list[InboxEpoch] = []
         self.opaque = 0
 
@@ -92,6 +114,10 @@ class Reading:
                     self._request(line, Request.from_document(value))
                 case RequestWithdrawn.TYPE:
                     self._withdrawal(line, RequestWithdrawn.from_document(value))
+                case RequestExtended.TYPE:
+                    self._extension(line, RequestExtended.from_document(value))
+                case RequestResolved.TYPE:
+                    self._resolution(line, RequestResolved.from_document(value))
                 case InboxEpoch.TYPE:
                     line.envelope.verify(dsse.ENTRY, self.pin.hub_key)
                     self.epochs.append(InboxEpoch.from_document(value))
@@ -145,17 +171,50 @@ class Reading:
     def _withdrawal(self, line: Line, document: RequestWithdrawn) -> None:
         if document.reason in HUB_WITHDRAWS:
             line.envelope.verify(dsse.ENTRY, self.pin.hub_key)
-        else:
-            record = self.directory.agency(document.agency, below=line.index)
-            keys = record.officers(self.at) if record else ()
-            if not line.envelope.signers(keys):
-                raise ProtocolError("withdrawal.signer", "no current officer of the agency signed the withdrawal")
-        known = next((i for i, one in enumerate(self.live) if one.id == document.request_id), None)
-        if known is not None:
-            if self.live[known].agency != document.agency:
-                raise ProtocolError("withdrawal.agency", "an agency withdrew another agency's request")
-            self.live[known] = replace(self.live[known], withdrawn=True)
+        elif not self._signers(line, document.agency):
+            raise ProtocolError("withdrawal.signer", "no current officer of the agency signed the withdrawal")
+        self._end(document.request_id, document.agency)
         self.withdrawn.append(Withdrawn(line.index, document))
+
+    def _extension(self, line: Line, document: RequestExtended) -> None:
+        """Take an extension, of a request that this home holds: one that it refused or never saw it does not let live."""
+        signers = self._signers(line, document.agency)
+        if len(signers) != len(line.envelope.signatures) or len(signers) < SIGNERS_MIN:
+            raise ProtocolError("extension.signers", "two current officers of the agency sign an extension, and nobody else")
+        known = self._known(document.request_id, document.agency)
+        if known is None:
+            return
+        for violation in check_extension(document, self.live[known], now=self.begun, late=LATE_S):
+            raise violation.error()
+        self.live[known] = replace(self.live[known], expires=document.expires, extended=True)
+        self.extended.append(Extended(line.index, document))
+
+    def _resolution(self, line: Line, document: RequestResolved) -> None:
+        """Take an outcome. Words that break the rules are not shown, but the request is over all the same."""
+        if not self._signers(line, document.agency):
+            raise ProtocolError("resolution.signer", "no current officer of the agency signed the outcome")
+        known = self._end(document.request_id, document.agency)
+        case = "" if known is None else self.live[known].case
+        words = "" if wording.check_words(document.words, case=case) else document.words
+        self.resolved.append(Resolved(line.index, document, words))
+
+    def _signers(self, line: Line, agency: str) -> tuple[str, ...]:
+        record = self.directory.agency(agency, below=line.index)
+        keys = record.officers(self.at) if record else ()
+        return tuple(key.kid for key in line.envelope.signers(keys))
+
+    def _known(self, request_id: str, agency: str) -> int | None:
+        """Return the place of a request among the live ones; raises ProtocolError for another agency's."""
+        known = next((i for i, one in enumerate(self.live) if one.id == request_id), None)
+        if known is not None and self.live[known].agency != agency:
+            raise ProtocolError("withdrawal.agency", "an agency changed another agency's request")
+        return known
+
+    def _end(self, request_id: str, agency: str) -> int | None:
+        known = self._known(request_id, agency)
+        if known is not None:
+            self.live[known] = replace(self.live[known], withdrawn=True)
+        return known
 
 
 def _facts(record: AgencyRecord, keys: Sequence[PublicKey]) -> AgencyFacts:

@@ -63,13 +63,14 @@ REQUEST = make_table(
             "expire": "lapsed",
         },
         "approved": {"publish": "published", "withdraw": "dropped", "expire": "lapsed"},
-        "emergency_published": {"review": "published", "withdraw": "withdrawn", "expire": "expired"},
-        "published": {"withdraw": "withdrawn", "expire": "expired"},
+        "emergency_published": {"review": "published", "withdraw": "withdrawn", "expire": "expired", "resolve": "resolved"},
+        "published": {"extend": "published", "withdraw": "withdrawn", "expire": "expired", "resolve": "resolved"},
         "refused": {},
         "dropped": {},  # taken back before anybody saw it
         "lapsed": {},  # expired before anybody saw it
         "withdrawn": {},
-        "expired": {},
+        "expired": {"resolve": "resolved"},
+        "resolved": {},  # its outcome is public
     },
 )
 

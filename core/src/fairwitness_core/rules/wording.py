@@ -150,7 +150,12 @@ def check_message(text: str, *, case: str = "") -> list[Violation]:
         forbidden_purpose(text),
         _vague(text, case, MESSAGE_MIN_WORDS, MESSAGE_MIN_LETTERS),
     ]
-    out = [violation for violation in found if violation]
+    return [violation for violation in found if violation] + _exposure(text, case) + _tone(text)
+
+
+def _exposure(text: str, case: str) -> list[Violation]:
+    """Addresses of people and houses, and details of a victim."""
+    out = []
     plain = unicodedata.normalize("NFKC", text)
     if mail := lexicon.EMAIL.search(plain):
         out.append(Violation("text.email", "the text holds an e-mail address", 'use the field "contact"', mail.group()))
@@ -164,7 +169,18 @@ def check_message(text: str, *, case: str = "") -> list[Violation]:
     if address := lexicon.ADDRESS.search(plain):
         hint = 'name the block or the crossing, as in "1400 block of Homer Street"'
         out.append(Violation("text.address", "the text gives a house's address", hint, address.group()))
-    return out + _tone(text)
+    return out
+
+
+def check_words(text: str, *, case: str = "") -> list[Violation]:
+    """Judge what an agency tells neighbours of a request's end: as a message is, but thanks alone are enough of it."""
+    found = [_size(text, REASON_MAX_BYTES, "the text"), _hidden(text), _link(text), forbidden_purpose(text)]
+    return [violation for violation in found if violation] + _exposure(text, case) + _tone(text)
+
+
+def check_extension_reason(text: str, *, case: str = "") -> list[Violation]:
+    """Judge why a request lives longer: it says something, and nothing of what no neighbour may read."""
+    return check_reason(text, case=case) + _exposure(text, case)
 
 
 def check_contact(text: str) -> list[Violation]:

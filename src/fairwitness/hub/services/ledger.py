@@ -1,7 +1,9 @@
 """The projection of the public log into rows, and readers of both ledgers. The files are the truth; this can be redone."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from fairwitness_core.model import agency as agencies
@@ -28,7 +30,12 @@ from fairwitness.hub.services import identity
 from fairwitness.hub.services.directory import sha256_hex
 from fairwitness.kit.logstore import LogReader, LogStore
 
-FEED_KINDS = frozenset({requests.Request.TYPE, requests.RequestWithdrawn.TYPE, InboxEpoch.TYPE, *DIRECTORY_TYPES})
+FEED_KINDS = frozenset(
+    {
+        requests.Request.TYPE, requests.RequestWithdrawn.TYPE, requests.RequestExtended.TYPE, requests.RequestResolved.TYPE,
+        InboxEpoch.TYPE, *DIRECTORY_TYPES,
+    }
+)  # fmt: skip
 _CHUNK = 512
 
 
@@ -104,6 +111,8 @@ def project(index: int, data: bytes) -> LogEntry:
             _project_request(index, data, requests.Request.from_document(value))
         case requests.RequestWithdrawn.TYPE:
             Request.objects.filter(id=value["request_id"]).update(state="withdrawn", withdrawn_index=index, review_due=None)
+        case requests.RequestExtended.TYPE | requests.RequestResolved.TYPE:
+            _project_change(index, kind, value)
         case requests.RequestRefused.TYPE:
             refused = requests.RequestRefused.from_document(value)
             Request.objects.get_or_create(
@@ -148,6 +157,15 @@ def _project_request(index: int, data: bytes, document: requests.Request) -> Non
             "submitted_at": document.at, "expires": document.expires, "log_index": index,
         },
     )  # fmt: skip
+
+
+def _project_change(index: int, kind: str, value: Mapping[str, Any]) -> None:
+    """Note a request's extension or outcome; the first of each in the log is the one that counts, here as in homes."""
+    row = Request.objects.filter(id=value["request_id"], agency=value["agency"])
+    if kind == requests.RequestExtended.TYPE:
+        row.filter(extended_index=None).update(expires=value["expires"], extended_index=index)
+    else:
+        row.filter(resolved_index=None).update(state="resolved", resolved_index=index, review_due=None)
 
 
 def _project_agency(document: agencies.AgencyAuthorized) -> None:

@@ -10,6 +10,7 @@ from fairwitness_core.model import agency as agencies
 from fairwitness_core.model import hub as documents
 from fairwitness_core.model import request as requests
 from fairwitness_core.tlog.policy import Policy
+from fairwitness_core.wire import dsse
 
 from fairwitness.hub.errors import HubState
 from fairwitness.hub.models import IssuerKey, Mark, PendingEntry, Request
@@ -176,9 +177,12 @@ def _log_again(plan: dict[str, object], now: int) -> None:
                 )
             )
         Request.objects.exclude(state__in=("submitted", "refused", "lapsed")).update(state="expired", log_index=None)
+        # An extension stays behind in the old log: its request is asked anew with the life that it was published with.
         for row in Request.objects.filter(id__in=live):
-            entries.enqueue(requests.Request.TYPE, bytes(row.envelope))
-            Request.objects.filter(id=row.id).update(state="approved")
+            first = requests.Request.parse(dsse.Envelope.parse(bytes(row.envelope)).payload)
+            if first.expires > now:
+                entries.enqueue(requests.Request.TYPE, bytes(row.envelope))
+                Request.objects.filter(id=row.id).update(state="approved", expires=first.expires, extended_index=None)
 
 
 def _spec(me: identity.Identity) -> setup.Spec:

@@ -1,7 +1,7 @@
-"""Requests on their way into public: submitted by an agency, checked by every rule at once, and withdrawn."""
+"""Requests on their way into public: submitted by an agency, checked by every rule at once; extended, withdrawn, resolved."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from django.db import transaction
 from fairwitness_core.model import request as documents
@@ -9,7 +9,7 @@ from fairwitness_core.model.directory import AgencyRecord
 from fairwitness_core.rules import caps
 from fairwitness_core.rules.violation import Verdict
 from fairwitness_core.rules.violation import Violation as RuleViolation
-from fairwitness_core.wire import dsse
+from fairwitness_core.wire import canonical, dsse
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.hub.errors import Detail, RulesRefused, unknown_request
@@ -21,12 +21,15 @@ from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
 
 HOUR = 3600
-_COUNTED = ("approved", "published", "withdrawn", "expired", "lapsed")
+_COUNTED = ("approved", "published", "withdrawn", "expired", "lapsed", "resolved")
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a request is: its state, public flags, the rule that refused it, its place in the log and proof of that."""
+    """Where a request is: its state, public flags, the rule that refused it, its place in the log and proof of that.
+
+    `changes` names by kind where in the log its extension and its outcome stand.
+    """
 
     request_id: str
     state: str
@@ -34,6 +37,7 @@ class Standing:
     rule: str = ""
     log_index: int | None = None
     proof: str = ""
+    changes: Mapping[str, int] = field(default_factory=dict)
 
 
 def submit(agency: str, data: bytes) -> Standing:
@@ -170,8 +174,8 @@ def _others(document: documents.Request, now: int) -> list[caps.LiveRequest]:
                 case=other.case,
                 area=other.area,
                 at=other.at,
-                expires=other.expires,
-                withdrawn=row.state == "withdrawn",
+                expires=row.expires,
+                withdrawn=row.state in ("withdrawn", "resolved"),
             )
         )
     return others
@@ -217,7 +221,9 @@ def standing(row: Request) -> Standing:
             proof = ledger.reader("p").proof(index).decode()
         except LookupError:
             index = None
-    return Standing(row.id, row.state, tuple(row.flags.split()), row.rule, index, proof)
+    places = {"extended_index": row.extended_index, "resolved_index": row.resolved_index}
+    changes = {name: place for name, place in places.items() if place is not None}
+    return Standing(row.id, row.state, tuple(row.flags.split()), row.rule, index, proof, changes)
 
 
 def state(agency: str, request_id: str) -> Standing:
@@ -253,6 +259,54 @@ def withdraw(agency: str, data: bytes) -> Standing:
         elif row.state not in ("withdrawn", "lapsed"):
             raise Refused(409, "request.ended", f"This request is {row.state}; there is nothing to withdraw.")
     return standing(row)
+
+
+def extend(agency: str, data: bytes) -> Standing:
+    """Let a published request live longer, signed by two officers of its agency; see `_change`."""
+    return _change(agency, data, documents.RequestExtended.TYPE)
+
+
+def resolve(agency: str, data: bytes) -> Standing:
+    """Note what came of a request, signed by one officer of its agency; see `_change`."""
+    return _change(agency, data, documents.RequestResolved.TYPE)
+
+
+def _change(agency: str, data: bytes, kind: str) -> Standing:
+    """Queue a change of a public request for the log; durable on return, and the same bytes again change nothing.
+
+    1. it is the calling agency's own, of one of its requests, signed as its kind demands; 2. every rule that it breaks is
+    named; 3. no other of its kind waits. Raises ProtocolError for malformed bytes, Refused or RulesRefused (409).
+    """
+    now = clock.now()
+    # 1.
+    envelope = dsse.Envelope.parse(data)
+    document = admission.CHANGES[kind].parse(envelope.payload)
+    if document.agency != agency:
+        raise Refused(403, "request.agency", "An agency changes its own requests only.")
+    row = Request.objects.filter(id=document.request_id, agency=agency).first()
+    if row is None:
+        raise unknown_request()
+    digest = directories.sha256_hex(data)
+    with transaction.atomic():
+        if PendingEntry.objects.filter(sha256=digest).exclude(state="refused").exists():
+            return standing(row)
+        admission.officers(envelope, directories.current(), agency, now, least=2 if kind == documents.RequestExtended.TYPE else 1)
+        # 2.
+        violations = admission.change_violations(document, now)
+        if violations:
+            raise RulesRefused(409, _details(violations))
+        # 3.
+        if any(_about(one) == row.id for one in PendingEntry.objects.filter(kind=kind, agency=agency, state="queued")):
+            raise Refused(409, "request.pending", "Another change of this kind is on its way into the log.", "Wait a moment.")
+        PendingEntry.objects.filter(sha256=digest, state="refused").update(state="queued", rule="")
+        entries.enqueue(kind, data)
+        log(Event.REQUEST_EXTENDED if kind == documents.RequestExtended.TYPE else Event.REQUEST_RESOLVED, request=row.id)
+    return standing(row)
+
+
+def _about(row: PendingEntry) -> str:
+    found: str = canonical.decode(dsse.Envelope.parse(bytes(row.envelope)).payload)["request_id"]
+    return found
 
 
 def expire(now: int) -> int:
