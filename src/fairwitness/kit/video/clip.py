@@ -25,6 +25,8 @@ from fairwitness.kit.video.encode import MAX_SIDE, AnyPacket, PictureEncoder, So
 from fairwitness.kit.video.fmp4 import VIDEO_SCALE, AudioTrack, Sample, VideoTrack, Writer
 from fairwitness.kit.video.masks import Polygon, check
 from fairwitness.kit.video.nal import Cleaner, ParameterSets, parameter_sets
+from fairwitness.kit.video.regions import Track
+from fairwitness.kit.video.regions import check as check_regions
 from fairwitness.kit.video.source import open_source, picture_stream, seconds_of
 
 FRAGMENT_BYTES: Final = 512 << 10
@@ -48,8 +50,8 @@ class Cut:
 
     `transcode` True encodes again, which makes the cut exact; False copies or refuses; None copies where a browser can play
     the copy and a key frame lies at most `lead` seconds before `start`: all from there on is sent, and declared. `masks` are
-    areas that nobody may see (kit.video.masks): they are covered in every picture, so such a cut is never copied. `side`: the
-    longest that a converted picture has.
+    areas that nobody may see (kit.video.masks), `regions` are such areas that move (kit.video.regions): they are covered in every
+    picture, so such a cut is never copied. `side`: the longest that a converted picture has.
     """
 
     source: Path
@@ -61,12 +63,14 @@ class Cut:
     masks: tuple[Polygon, ...] = ()
     side: int = MAX_SIDE
     more: tuple[Next, ...] = ()
+    regions: tuple[Track, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a cut that holds no time, areas that are none, or recordings that do not follow each other."""
         if not 0 <= self.start < 10**7 or (self.end is not None and not self.start < self.end < 10**7):
             raise ProtocolError("clip.cut", "a cut begins before it ends", evidence=f"{self.start} to {self.end}")
         object.__setattr__(self, "masks", check(self.masks))
+        object.__setattr__(self, "regions", check_regions(self.regions))
         starts = [0.0, *(one.offset for one in self.more)]
         if len(starts) > MAX_SOURCES or any(not a < b < 10**7 for a, b in itertools.pairwise(starts)):
             raise ProtocolError("clip.join", f"a clip joins at most {MAX_SOURCES} recordings, each later than the one before it")
@@ -87,6 +91,7 @@ class ClipFacts:
     frames: int
     dropped: int
     covered: int = 0  # areas that are covered in every one of its pictures
+    regions: int = 0  # areas that are followed and covered through its pictures
 
     @property
     def seconds(self) -> float:
@@ -143,7 +148,7 @@ class ClipPass:
     def _plan(self) -> CopyPlan | None:
         """Decide whether all of the cut can be copied; None when it has to be converted."""
         cut = self._cut
-        if cut.masks:
+        if cut.masks or cut.regions:
             if cut.transcode is False:
                 raise ProtocolError("clip.not_copyable", "areas cannot be covered in a copy", hint="allow transcoding")
             return None
@@ -365,13 +370,13 @@ class _Run:
                 return True
             if self._encoder is None:
                 self._turn = turn(frame)
-                self._encoder = PictureEncoder(frame, self._rate(), self._cut.masks, max_side=self._cut.side)
+                self._encoder = PictureEncoder(frame, self._rate(), self._cut.masks, self._cut.regions, max_side=self._cut.side)
                 sets = parameter_sets(self._encoder.extradata)
                 if sets is None:
                     raise RuntimeError("the encoder gave no parameter sets")
                 self._cleaner = Cleaner(sets)
                 self._begin(at, sets)
-            self._take(self._encoder.encode(frame, _ticks(at - (self._zero or 0))))
+            self._take(self._encoder.encode(frame, _ticks(at - (self._zero or 0)), float(at)))
         return False
 
     def _rate(self) -> Fraction:
@@ -476,7 +481,7 @@ class _Run:
 
     def facts(self) -> ClipFacts:
         covered = self._encoder.covered if self._encoder is not None else 0
-        if self._cut.masks and covered < self._frames:
+        if (self._cut.masks or self._cut.regions) and covered < self._frames:
             raise ProtocolError("mask.missed", "not every picture was covered", evidence=f"{covered} of {self._frames}")
         start = float(self._zero or 0)
         tracks = ("video", "audio") if self._sound is not None else ("video",)
@@ -490,4 +495,5 @@ class _Run:
             frames=self._frames,
             dropped=self._dropped,
             covered=len(self._cut.masks),
+            regions=len(self._cut.regions),
         )

@@ -13,8 +13,10 @@ from av.codec.context import Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
+from fairwitness.kit.video import regions as moving
 from fairwitness.kit.video.fmp4 import AUDIO_SCALE, VIDEO_SCALE, Sample
 from fairwitness.kit.video.masks import Painter, Polygon, turn_of
+from fairwitness.kit.video.regions import Track
 
 if TYPE_CHECKING:
     import numpy as np  # at run time only where sound is missing or masks are covered: a fifth of a sealer's memory
@@ -29,16 +31,24 @@ _LONGEST_SILENCE: Final = 200  # frames of silence put between two recordings at
 class PictureEncoder:
     """Encodes pictures of one size; later pictures of another size are scaled to the first one's.
 
-    `masks` are covered in every picture, after scaling and before the encoder sees it: there is no way around `encode`.
+    `masks` and what moves, `regions`, are covered in every picture, after scaling and before the encoder sees it: there is no
+    way around `encode`.
     """
 
     def __init__(
-        self, first: av.VideoFrame, rate: Fraction | None, masks: Sequence[Polygon] = (), *, max_side: int = MAX_SIDE
+        self,
+        first: av.VideoFrame,
+        rate: Fraction | None,
+        masks: Sequence[Polygon] = (),
+        regions: Sequence[Track] = (),
+        *,
+        max_side: int = MAX_SIDE,
     ) -> None:
         scale = max(first.width, first.height, max_side) / max_side
         self.width = max(int(first.width / scale) & ~1, 2)
         self.height = max(int(first.height / scale) & ~1, 2)
         self._painter = Painter(masks, self.width, self.height, turn_of(first)) if masks else None
+        self._follower = moving.Painter(regions, self.width, self.height, turn_of(first)) if regions else None
         context = av.CodecContext.create("libx264", "w")
         if not isinstance(context, VideoCodecContext):
             raise TypeError("libx264 is no video encoder")
@@ -62,15 +72,24 @@ class PictureEncoder:
 
     @property
     def covered(self) -> int:
-        """Pictures in which areas were covered."""
-        return self._painter.count if self._painter is not None else 0
+        """Pictures in which everything was covered that had to be."""
+        return min(one.count for one in (self._painter, self._follower) if one is not None) if self._covers else 0
 
-    def encode(self, frame: av.VideoFrame, time: int) -> list[AnyPacket]:
-        """Encode one picture shown at `time` (1/90000 s); pictures that share a time are made to follow each other."""
+    @property
+    def _covers(self) -> bool:
+        return self._painter is not None or self._follower is not None
+
+    def encode(self, frame: av.VideoFrame, time: int, at: float = 0.0) -> list[AnyPacket]:
+        """Encode one picture shown at `time` (1/90000 s); pictures that share a time are made to follow each other.
+
+        `at`: seconds from the first recording's first picture, by which moving areas are placed.
+        """
         self._last = max(time, self._last + 1)
         picture = frame.reformat(width=self.width, height=self.height, format="yuv420p")
         if self._painter is not None:
             self._painter.paint(picture, turn_of(frame))
+        if self._follower is not None:
+            self._follower.paint(picture, at, turn_of(frame))
         picture.pts, picture.time_base = self._last, Fraction(1, VIDEO_SCALE)
         picture.pict_type = 0
         return list(self._context.encode(picture))

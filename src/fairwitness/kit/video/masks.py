@@ -23,9 +23,9 @@ type Plane = np.ndarray[Any, np.dtype[np.uint8]]  # lazy: a name for readers and
 MAX_POLYGONS: Final = 64  # of one cut: a camera's own and those of the time at which a clip was chosen
 MIN_POINTS: Final = 3
 MAX_POINTS: Final = 64
-_RIM: Final = 2  # pixels
+RIM: Final = 2  # pixels
 _FINE: Final = 6  # binary digits of a pixel that a corner's place keeps
-_BLACK: Final = (16, 128, 128)  # of yuv420p in its limited range; a player that takes it for full range shows 16 of 255
+BLACK: Final = (16, 128, 128)  # of yuv420p in its limited range; a player that takes it for full range shows 16 of 255
 _WHOLE: Final = 1 << 16  # 1.0 in a display matrix
 _LEAST: Final = 1e-6  # of the picture: a polygon without an area covers nothing, which no owner means
 
@@ -75,7 +75,7 @@ def turn_of(frame: av.VideoFrame) -> int:
     return turn
 
 
-def _coded(point: Point, turn: int) -> Point:
+def stored_place(point: Point, turn: int) -> Point:
     """Return where a place of the displayed picture lies in the stored one."""
     x, y = point
     return {0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[turn]
@@ -88,7 +88,7 @@ def blocks(polygons: Sequence[Polygon], width: int, height: int, turn: int = 0) 
 
     canvas: Plane = np.zeros((height, width), np.uint8)
     for polygon in polygons:
-        coded = [_coded(point, turn) for point in polygon]
+        coded = [stored_place(point, turn) for point in polygon]
         corners = np.array([[(x * width - 0.5) * (1 << _FINE), (y * height - 0.5) * (1 << _FINE)] for x, y in coded])
         shape: Plane = np.zeros((height, width), np.uint8)
         places = [np.rint(corners).astype(np.int32)]
@@ -97,7 +97,7 @@ def blocks(polygons: Sequence[Polygon], width: int, height: int, turn: int = 0) 
         cv2.polylines(shape, places, isClosed=True, color=(255,), thickness=3, lineType=cv2.LINE_8, shift=_FINE)
         outlines, _ = cv2.findContours(shape, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, (255,), cv2.FILLED)
-    grown = cv2.dilate(canvas, np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8))
+    grown = cv2.dilate(canvas, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
     return np.ascontiguousarray(grown.reshape(height // 2, 2, width // 2, 2).max(axis=(1, 3)), np.uint8)
 
 
@@ -122,7 +122,7 @@ class Painter:
         import numpy as np  # noqa: PLC0415
 
         frame.make_writable()  # a decoder may still refer to it for the next picture
-        for plane, where, value in zip(frame.planes, self._where, _BLACK, strict=True):
+        for plane, where, value in zip(frame.planes, self._where, BLACK, strict=True):
             rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
             np.copyto(rows[: where.shape[0], : where.shape[1]], np.uint8(value), where=where)
         self.count += 1

@@ -46,7 +46,7 @@ class ClipResult:
 
     `start` and `end` are the true times in seconds from the recording's first picture: a copied clip begins at a key frame,
     which may lie before the time that was asked for. `sha256` (hex) and `bytes` are of the clean clip.
-    `covered`: how many areas were covered in each of its pictures.
+    `covered`: how many areas were covered in each of its pictures; `regions`: how many that move were followed through them.
     """
 
     name: str
@@ -59,6 +59,7 @@ class ClipResult:
     tracks: tuple[str, ...]
     transcoded: bool
     covered: int = 0
+    regions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,4 +209,5 @@ def _result(digest: ClipDigest, facts: ClipFacts) -> ClipResult:
         tracks=facts.tracks,
         transcoded=facts.transcoded,
         covered=facts.covered,
+        regions=facts.regions,
     )
