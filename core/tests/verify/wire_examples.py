@@ -91,7 +91,10 @@ def documents(world: World):
     yield (
         hub.LegalProcess(
             month="202609",
-            counts=(hub.LegalCount(kind="subpoena", asked=2, sealed_bytes_given=0), hub.LegalCount(kind="warrant", asked=1, sealed_bytes_given=1)),
+            counts=(
+                hub.LegalCount(kind="subpoena", asked=2, sealed_bytes_given=0),
+                hub.LegalCount(kind="warrant", asked=1, sealed_bytes_given=1),
+            ),
             at=REQUEST_AT + 90_000,
         ),
         dsse.ENTRY,

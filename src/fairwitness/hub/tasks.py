@@ -4,7 +4,7 @@ Every job can be run again at any time and catches up from what is stored.
 """
 
 from fairwitness.hub.config import Config
-from fairwitness.hub.services import calls, inbox, moderation, publishing, requests, tokens, uploads
+from fairwitness.hub.services import calls, inbox, legal, moderation, publishing, requests, tokens, uploads
 from fairwitness.kit import config
 from fairwitness.kit.accounts import services as accounts
 from fairwitness.kit.beat import Job
@@ -22,5 +22,6 @@ def beat_jobs() -> list[Job]:
         Job("uploads_expire", 300, uploads.expire, at_start=True, lane="files"),
         Job("uploads_sweep", 3600, uploads.sweep, lane="files"),
         Job("nonces_forget", 300, calls.forget_old),
+        Job("legal_counts", 3600, legal.close_months, at_start=True),
         Job("accounts_clear", 3600, accounts.clear_expired),
     ]

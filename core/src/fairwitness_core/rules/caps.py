@@ -344,7 +344,7 @@ def check_age(request: RequestLike, *, now: int, most: int) -> list[Violation]:
     return [Violation("time.stale", CAP_RULES["time.stale"], hint, f"{age / DAY:.1f} days old")]
 
 
-def overlaps(request: documents.Request, assembly: Assembly) -> bool:
+def overlaps(request: RequestLike, assembly: Assembly) -> bool:
     """Tell whether a request touches a listed assembly in place and time."""
     in_time = assembly.from_ < request.to and request.from_ < assembly.to
     return in_time and len(areas.outside(request.area, assembly.area)) < len(request.area)
