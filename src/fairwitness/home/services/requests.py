@@ -46,6 +46,8 @@ class RequestView:
     seen: bool
     ignored: bool
     answered: str
+    extended: bool = False
+    outcome: str = ""
     cameras: tuple[tuple[str, int], ...] = ()
 
 
@@ -228,6 +230,7 @@ class Earlier:
     live: int
     expired: int
     withdrawn: int
+    resolved: int
     newest: tuple[RequestView, ...]
 
 
@@ -243,6 +246,7 @@ def earlier(row: Request, *, now: int | None = None, most: int = 5) -> Earlier:
         states.count("live"),
         states.count("expired"),
         states.count("withdrawn"),
+        states.count("resolved"),
         tuple(_view(one, chosen, moment) for one in rows[:most]),
     )
 
