@@ -10,14 +10,17 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from fairwitness.kit import config
 from fairwitness.kit.accounts.start import start_url as _start_url
+from fairwitness.kit.moments import duration, moment_tag
 from fairwitness.kit.static_view import basemap_file
 
 register = template.Library()
+register.simple_tag(moment_tag, name="at")
+register.filter("duration", duration)
 
 
 @register.filter
@@ -68,28 +71,6 @@ def start_url() -> str:
     return _start_url()
 
 
-_SHAPES = {
-    "datetime": "j M Y, H:i",
-    "seconds": "j M Y, H:i:s",
-    "date": "j M Y",
-    "time": "H:i",
-    "day": "l, j M",
-}
-
-
-@register.simple_tag(name="at")
-def moment_tag(at: int | datetime | None, shape: str = "datetime") -> str:
-    """Return a `<time>`: UTC as it leaves here, turned into the reader's zone by page.js, with UTC in its title.
-
-    `at`: Unix seconds, or a moment that knows its zone; None gives nothing. `shape`: datetime, seconds, date, time or day.
-    """
-    if at is None:
-        return ""
-    found = at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
-    text = date_format(found, _SHAPES[shape], use_l10n=False)
-    return format_html('<time datetime="{}" data-as="{}">{} UTC</time>', found.strftime("%Y-%m-%dT%H:%M:%SZ"), shape, text)
-
-
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """Return one icon of the sprite that web/icons.mjs lists; without `label` it is decoration that readers skip."""
@@ -103,26 +84,6 @@ def icon(name: str, label: str = "") -> SafeString:
 def icons_url() -> str:
     """Return the sprite's address, for elements whose scripts draw icons."""
     return static("web/icons.svg")
-
-
-@register.filter
-def duration(seconds: float | None) -> str:
-    """Show a length of time in words a person would use: "45 s", "12 min", "2 h 5 min", "3 days"."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return _("%(n)s s") % {"n": whole}
-    minutes, rest = divmod(whole, 60)
-    if minutes < 10 and rest:
-        return _("%(m)s min %(s)s s") % {"m": minutes, "s": rest}
-    if minutes < 60:
-        return _("%(n)s min") % {"n": minutes}
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return _("%(h)s h %(m)s min") % {"h": hours, "m": minutes} if minutes else _("%(n)s h") % {"n": hours}
-    days = hours // 24
-    return ngettext("%(n)s day", "%(n)s days", days) % {"n": days}
 
 
 @register.filter
