@@ -6,6 +6,7 @@
 //    "points": [{"id": "", "lat": 0, "lon": 0, "label": "", "href": "", "kind": "camera|evidence|own", "heading": 0, "fov": 0, "range_m": 0}],
 //    "view": {"lat": 0, "lon": 0, "zoom": 14}}
 // mode="pin":  one point can be dragged or moved by arrow keys; its place goes to the fields named lat and lon of the form around.
+//              Without a point the pin waits in the view's middle, and the fields stay empty until somebody moves it.
 // mode="draw": cells are switched by tap or by Enter on the cross-hair; the list goes to the field named by `field`, as JSON.
 import { cellToBoundary, cellsToMultiPolygon, gridDisk, latLngToCell } from "h3-js";
 import * as maplibregl from "maplibre-gl";
@@ -225,9 +226,12 @@ class FairMap extends HTMLElement {
   // -- one point that its owner moves
 
   private pin(): void {
-    const point = this.drawn.points?.[0];
+    const known = this.drawn.points?.[0];
     const form = this.closest("form");
-    if (!point || !form) return;
+    const middle = this.map?.getCenter();
+    if (!middle || !form) return;
+    const point: Point = known ?? { lat: middle.lat, lon: middle.lng };
+    const settled = (): void => void (this.drawn.points?.length || (this.drawn.points = [point]));
     const field = (name: string): HTMLInputElement | undefined => {
       const found = form.elements.namedItem(name);
       return found instanceof HTMLInputElement ? found : undefined;
@@ -237,18 +241,19 @@ class FairMap extends HTMLElement {
     node.className = "map-point pin";
     node.setAttribute("aria-label", this.getAttribute("pin-label") ?? "");
     const marker = this.place(node, [point.lon, point.lat], true);
-    const told = (): void => {
+    const told = (written = true): void => {
+      settled();
       const at = marker.getLngLat();
       point.lat = at.lat;
       point.lon = at.lng;
       for (const name of ["heading", "fov", "range_m"] as const) point[name] = Number(field(name)?.value ?? point[name] ?? 0);
       this.source("cones")?.setData(this.cones());
       const [lat, lon] = [field("lat"), field("lon")];
-      if (lat) lat.value = at.lat.toFixed(6);
-      if (lon) lon.value = at.lng.toFixed(6);
+      if (lat && written) lat.value = at.lat.toFixed(6);
+      if (lon && written) lon.value = at.lng.toFixed(6);
       form.dispatchEvent(new CustomEvent("placed", { bubbles: true }));
     };
-    marker.on("drag", told);
+    marker.on("drag", () => told());
     node.addEventListener("keydown", (event) => {
       const step = event.shiftKey ? 0.0005 : 0.00005;
       const moves: Record<string, [number, number]> = { ArrowUp: [0, step], ArrowDown: [0, -step], ArrowLeft: [-step, 0], ArrowRight: [step, 0] };
@@ -268,13 +273,14 @@ class FairMap extends HTMLElement {
       if (event.target instanceof HTMLInputElement && ["lat", "lon"].includes(event.target.name)) {
         const [lat, lon] = [Number(field("lat")?.value), Number(field("lon")?.value)];
         if (Number.isFinite(lat) && Number.isFinite(lon) && Math.abs(lat) <= 85) {
+          if (!field("lat")?.value || !field("lon")?.value) return;
           marker.setLngLat([lon, lat]);
-          this.map?.easeTo({ center: [lon, lat], duration: 200 });
+          this.map?.easeTo({ center: [lon, lat], zoom: Math.max(this.map.getZoom(), 16), duration: 200 });
+          told(false);
         }
-      }
-      told();
+      } else if (this.drawn.points?.length) told();
     });
-    told();
+    if (known) told();
   }
 
   // -- an area of cells

@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from fairwitness.home.api import api
 from fairwitness.home.operate import OPERATIONS
-from fairwitness.home.views import pairing, uploads
+from fairwitness.home.views import cameras, pairing, setup, uploads, video
 from fairwitness.kit.operate.views import operated
 from fairwitness.kit.urls import common
 
@@ -14,5 +14,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("upload", uploads.upload_page, name="upload"),
     path("pair", pairing.pair, name="pair"),
     path("ca.crt", pairing.authority, name="authority"),
+    path("setup", setup.setup, name="home_setup"),
+    path("setup/join", setup.setup_join, name="home_setup_join"),
+    path("setup/camera", setup.setup_camera, name="home_setup_camera"),
+    path("setup/done", setup.setup_done, name="home_setup_done"),
+    path("cameras", cameras.camera_list, name="home_cameras"),
+    path("cameras/<int:camera_id>/settings", cameras.camera_settings, name="home_camera_settings"),
+    path("cameras/<int:camera_id>/picture", cameras.camera_picture, name="home_camera_picture"),
+    path("cameras/<int:camera_id>/place", setup.camera_place, name="home_camera_place"),
+    path("cameras/<int:camera_id>/keep", video.keep, name="home_keep"),
+    path("cameras/<int:camera_id>/video", video.video, name="home_video"),
+    path("cameras/<int:camera_id>/video/<int:source_id>/found", video.video_found, name="home_video_found"),
+    path("cameras/<int:camera_id>/video/<int:source_id>/picture", video.video_picture, name="home_video_picture"),
+    path("cameras/<int:camera_id>/video/<slug:kind>", video.video_kind, name="home_video_kind"),
     path("api/", api.urls),
 ]

@@ -25,6 +25,7 @@ def recording(user):
 
 
 OBJECTS = {
+    "home_camera_picture": camera,
     "camera_timeline": lambda user: camera(user) | {"?": "?from=0&to=60"},
     "recording_media": recording,
     "recording_preview": recording,

@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -25,7 +26,7 @@ from fairwitness_core.wire.errors import ProtocolError
 from fairwitness.home.adapters.base import Known, Look, SourceProblem, Span
 from fairwitness.home.adapters.chain import Chain, file_sha256
 from fairwitness.home.adapters.rtsp import look_at_chain
-from fairwitness.kit import files, foreign
+from fairwitness.kit import clock, files, foreign
 from fairwitness.kit.http import Answer, SocketTransport, Transport, Unreachable
 from fairwitness.kit.video.worker import pictures_each, probe_each
 
@@ -33,6 +34,7 @@ INTERNAL_PORT: Final = 5000
 PORT: Final = 8971
 MAX_SEGMENT: Final = 512 << 20
 MAX_ANSWER: Final = 16 << 20
+MAX_PICTURE: Final = 4 << 20
 SETTLE_S: Final = 30  # a segment that ended so lately may not be written yet
 _JOINS_MS: Final = 500
 _LAST: Final = 2**33  # a second of the year 2242: no recording is later, and calendars here end before 2**40
@@ -151,6 +153,19 @@ class Client:
             raise SourceProblem("not_allowed")
         version = b"".join(self._get("/api/version", limit=200)).decode("ascii", "replace").strip()
         return About(version if _VERSION.fullmatch(version) else "unknown", role, tuple(sorted(allowed)))
+
+    def glance(self, camera: str) -> tuple[bytes, int | None]:
+        """Return the camera's newest picture (JPEG, empty: none to be had) and how far Frigate's clock is ahead, in ms.
+
+        The clock is the answer's Date (RFC 9110 section 6.6.1), to the second; None where there is none. Raises SourceProblem.
+        """
+        if not self._token:
+            self._login()
+        answer = self._send("GET", f"/api/{camera}/latest.jpg?h=360", {"authorization": f"Bearer {self._token}"}, b"")
+        ahead = _ahead(answer.headers.get("date", ""))
+        data = b"".join(_bounded(answer, MAX_PICTURE)) if answer.status == 200 else b""
+        answer.close()
+        return (data if data.startswith(b"\xff\xd8\xff") else b""), ahead
 
     def segments(self, camera: str, start: float, end: float) -> list[Stored]:
         """Return the stored segments that touch a time, in order. Raises SourceProblem."""
@@ -279,6 +294,14 @@ def _bounded(answer: Answer, limit: int) -> Iterator[bytes]:
         raise SourceProblem("unreachable") from error
     finally:
         answer.close()
+
+
+def _ahead(stated: str) -> int | None:
+    try:
+        at = parsedate_to_datetime(stated).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return round((at - clock.now_float()) * 1000)
 
 
 def _number(value: object) -> float:

@@ -134,8 +134,8 @@ class Recorder:
                 state, self.reason = end.args
             except files.DiskFull:
                 state, self.reason, wait = "disk_full", "disk", _DISK_PAUSE
-            except OSError as error:
-                state = _kind(error)
+            except (OSError, av.error.HTTPClientError) as error:
+                state = kind_of(error)
                 if state == "disk_full":
                     self.reason, wait = "disk", _DISK_PAUSE
                 elif self.reason != "start":
@@ -162,13 +162,13 @@ class Recorder:
             raise files.DiskFull("no space left for recordings")
 
     def _tracks(self, camera: InputContainer) -> list[Any]:
-        pictures = [s for s in camera.streams.video if _codec(s) in PICTURES][:1]
+        pictures = [s for s in camera.streams.video if codec_of(s) in PICTURES][:1]
         if not pictures:
             raise _Stop("no_pictures", "stream")
-        sounds = [s for s in camera.streams.audio if _codec(s) in SOUNDS][:1] if self.task.sound else []
+        sounds = [s for s in camera.streams.audio if codec_of(s) in SOUNDS][:1] if self.task.sound else []
         size = pictures[0].codec_context
         left = bool(self.task.sound and not sounds and camera.streams.audio)
-        self._codec = _codec(pictures[0])
+        self._codec = codec_of(pictures[0])
         self.status.show("connected", codec=self._codec, width=size.width, height=size.height, sound_left_out=left)
         return [*pictures, *sounds]
 
@@ -213,7 +213,7 @@ class Recorder:
         except _Stop as end:
             state, why = end.args
         except OSError as error:
-            state = _kind(error)
+            state = kind_of(error)
             why = "disk" if state == "disk_full" else "camera"
         if segment is not None and at > segment.began:
             # The last picture lasts as long as the ones before it; how long nobody can say any more.
@@ -357,7 +357,8 @@ def _note_clock(ahead: list[int], packet: Any, wall: float) -> None:
                 ahead.append(difference)
 
 
-def _codec(stream: Any) -> str:
+def codec_of(stream: Any) -> str:
+    """Return a stream's codec by its library's name, "" where it has none."""
     context = stream.codec_context
     return str(context.name) if context is not None else ""
 
@@ -365,7 +366,7 @@ def _codec(stream: Any) -> str:
 def _codec_of(path: Path) -> str:
     try:
         with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as source:
-            return _codec(source.streams.video[0]) or "unknown"
+            return codec_of(source.streams.video[0]) or "unknown"
     except (OSError, ValueError, IndexError):
         return "unknown"
 
@@ -376,7 +377,7 @@ def _copy(part: Path, whole: Path) -> tuple[float, str]:
         if not source.streams.video:
             raise ValueError("no pictures")
         picture = source.streams.video[0]
-        codec = _codec(picture) or "unknown"
+        codec = codec_of(picture) or "unknown"
         end = 0.0
         with av.open(str(whole), "w", format="mp4") as out:
             tracks = {s.index: out.add_stream_from_template(s) for s in source.streams if s.type in ("video", "audio")}
@@ -402,11 +403,9 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _kind(error: BaseException) -> str:
+def kind_of(error: BaseException) -> str:
     """Name what went wrong in a word of ours; the error's own text holds the address."""
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-        return "refused"
-    if isinstance(error, av.error.HTTPError):
+    if isinstance(error, av.error.HTTPClientError):
         return "not_found" if isinstance(error, av.error.HTTPNotFoundError) else "refused"
     if isinstance(error, av.error.InvalidDataError):
         return "no_stream"
