@@ -15,6 +15,7 @@ GRANTS = {
     "agency.request": Grant(insert=True, update=("*",)),
     "agency.response": Grant(insert=True, update=("*",)),
     "agency.clip": Grant(insert=True, delete=True),
+    "agency.annotation": Grant(insert=True, update=("struck_at", "struck_by_id", "struck_words")),
     "agency.custodyrecord": Grant(insert=True, update=("state", "index", "proof")),
     "agency.touch": Grant(insert=True, update=("expires_at", "done_at")),
     "agency.status": Grant(insert=True, update=("sent_at",)),

@@ -147,6 +147,7 @@ class Response(models.Model):
 
     `request` is null for one in quarantine that no key of ours opens. `until` is the end of the owner's consent. `late`:
     it came in after its request had ended. `about`: set on a step-forward, the id of the answer whose owner it names.
+    `mode`: whether its owner gave a name (identified) or not (anonymous); the name itself is sealed with the rest.
     `destroy_at` is set by a decline.
     """
 
@@ -164,6 +165,7 @@ class Response(models.Model):
     until = models.BigIntegerField(null=True)
     late = models.BooleanField(default=False)
     about = models.CharField(max_length=64, blank=True)
+    mode = models.CharField(max_length=10, blank=True, default="", db_default="")
     reason = models.CharField(max_length=64, blank=True)
     triage_level = models.IntegerField(default=0)
     decided_at = models.BigIntegerField(null=True)
@@ -188,6 +190,7 @@ class Clip(models.Model):
     name = models.CharField(max_length=11)
     sha256 = models.CharField(max_length=64)
     size = models.BigIntegerField()
+    seconds = models.BigIntegerField(null=True)
 
     class Meta:
         """In the owner's order."""
@@ -197,6 +200,34 @@ class Clip(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Annotation(models.Model):
+    """What an officer wrote about a piece of evidence: a `note`, a `marker` at one moment of a clip, or a `clip` (in and out).
+
+    `clip`: the original's name, empty for the whole; `start_ms`, `end_ms`: milliseconds into it. The original is never touched:
+    a derived clip is these two numbers, cut anew each time it is downloaded. A row that no longer holds is struck, never removed.
+    """
+
+    response = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="annotations")
+    kind = models.CharField(max_length=8)
+    clip = models.CharField(max_length=11, blank=True)
+    start_ms = models.BigIntegerField(null=True)
+    end_ms = models.BigIntegerField(null=True)
+    text = models.TextField()
+    officer = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+")
+    at = models.BigIntegerField()
+    struck_at = models.BigIntegerField(null=True)
+    struck_by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+", null=True)
+    struck_words = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        """In the order of writing."""
+
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.response_id}"
 
 
 class CustodyRecord(models.Model):

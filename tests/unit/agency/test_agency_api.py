@@ -146,8 +146,9 @@ TABLES = {
     "request": "id case state payload drafted_by draft_signature approved_by envelope emergency created_at expires_at "
     "log_index proof refusal ended_at key_destroyed_at",
     "response": "id request state sealed size tick inbox_day collected_at acknowledged manifest_sha256 manifest_size until "
-    "late about reason triage_level decided_at destroy_at destroyed_at withdrawn_at exported",
-    "clip": "id response name sha256 size",
+    "late about mode reason triage_level decided_at destroy_at destroyed_at withdrawn_at exported",
+    "clip": "id response name sha256 size seconds",
+    "annotation": "id response kind clip start_ms end_ms text officer at struck_at struck_by struck_words",
     "custodyrecord": "id response number action actor at envelope sha256 nonce commitment state index proof",
     "touch": "id record officer target key expires_at done_at",
     "status": "id response_id status envelope at sent_at",

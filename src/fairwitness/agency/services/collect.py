@@ -70,9 +70,7 @@ def beat(now: int) -> Collected | None:
 
     Both are public facts; whether anybody answered changes neither (P1, P2).
     """
-    settings = node.settings()
-    emergency = Request.objects.filter(emergency=True, state="published", expires_at__gt=now).exists()
-    every = min(settings.collect_seconds, settings.emergency_collect_seconds) if emergency else settings.collect_seconds
+    every = every_seconds(now)
     last = Mark.objects.filter(name=_LAST).first()
     if last is not None and now // every <= last.value // every:
         return None
@@ -198,9 +196,12 @@ def _store(item: Item, taken: intake.Intake, now: int) -> Response | None:
         until=taken.until,
         late=item.tick * node.hub().tick_seconds > ended,
         about=taken.about,
+        mode=taken.mode,
     )
     for clip in taken.clips:
-        Clip.objects.create(response=response, name=clip.name, sha256=clip.sha256, size=clip.bytes)
+        Clip.objects.create(
+            response=response, name=clip.name, sha256=clip.sha256, size=clip.bytes, seconds=max(0, clip.end - clip.start)
+        )
     custody.record(response, "collected", purpose=custody.NO_PURPOSE, subjects=custody.subjects_of(response, sealed=True))
     status.push(response, "collected")
     return response
@@ -298,6 +299,21 @@ def _forget_spool(listed: set[str]) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def every_seconds(now: int) -> int:
+    """Return how far apart collections are now, in seconds."""
+    settings = node.settings()
+    emergency = Request.objects.filter(emergency=True, state="published", expires_at__gt=now).exists()
+    return min(settings.collect_seconds, settings.emergency_collect_seconds) if emergency else settings.collect_seconds
+
+
+def next_round(now: int) -> int:
+    """Return when responses are collected next, Unix seconds: at the next whole multiple of the beat, responses or none."""
+    every = every_seconds(now)
+    last = last_round()
+    due = last is None or now // every > last // every
+    return now if due else (now // every + 1) * every
 
 
 def last_round() -> int | None:

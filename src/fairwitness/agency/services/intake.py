@@ -38,7 +38,7 @@ class IntakeFailed(Exception):
 class Intake:
     """A response that passed: what it answers, and its key. Its files lie in `folder`, sealed to `identity`, not yet placed.
 
-    `about` is set on a step-forward: the response whose owner it names. `until`: end of consent.
+    `about` is set on a step-forward: the response whose owner it names. `until`: end of consent. `mode`: with a name or without.
     """
 
     request: Request
@@ -48,6 +48,7 @@ class Intake:
     folder: Path
     until: int | None
     about: str = ""
+    mode: str = ""
 
 
 def owner_of(spool: Path) -> tuple[Request, str]:
@@ -82,13 +83,13 @@ def take(spool: Path, response_id: str, request: Request, identity: str) -> Inta
         result = _work({"sealed": str(spool), "identity": identity, "own": own, "folder": str(folder)}, spool)
         envelope = base64.b64decode(result["manifest"])
         # 2. to 5.
-        clips, until, about = _read(envelope, response_id, request, result["clips"])
+        clips, until, about, mode = _read(envelope, response_id, request, result["clips"])
         # 6.
         files.write_atomic(folder / f"{MANIFEST}{SUFFIX}", _sealed(envelope, recipient))
     except BaseException:
         node.remove_folder(folder)
         raise
-    return Intake(request, envelope, clips, own, folder, until, about)
+    return Intake(request, envelope, clips, own, folder, until, about, mode)
 
 
 def place(intake: Intake, response_id: str) -> None:
@@ -113,14 +114,14 @@ def _sealed(envelope: bytes, recipient: str) -> bytes:
 
 def _read(
     envelope: bytes, response_id: str, request: Request, came: list[dict[str, Any]]
-) -> tuple[tuple[Clip, ...], int | None, str]:
+) -> tuple[tuple[Clip, ...], int | None, str, str]:
     payload = dsse.Envelope.parse(envelope).payload
     if kind_of(canonical.decode(payload))[0] == StepForward.TYPE:
         # An owner makes themselves known: signed by the key of the answer that it speaks of (design.md 9.6).
         known = verify_responder(StepForward, envelope)
         if known.request_id != request.id or came:
             raise ProtocolError("intake.step_forward", "a step-forward names this request and brings no clip")
-        return (), None, known.response_id
+        return (), None, known.response_id, "identified"
     manifest = verify_responder(Manifest, envelope)
     if manifest.response_id != response_id:
         raise ProtocolError("intake.response_id", "the manifest is of another response", evidence=manifest.response_id)
@@ -131,7 +132,7 @@ def _read(
         raise ProtocolError("intake.clips", "the clips that came are not those that the owner signed for")
     if manifest.mode not in requests.document_of(request).modes:
         raise ProtocolError("intake.mode", "the request did not offer this mode", evidence=manifest.mode)
-    return manifest.clips, manifest.consent.until, ""
+    return manifest.clips, manifest.consent.until, "", manifest.mode
 
 
 def _work(job: dict[str, str], spool: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from django.db import transaction
 from fairwitness_core.rules import retention, states
+from fairwitness_core.wire import canonical
 
 from fairwitness.agency.errors import NotYetLogged, missing
 from fairwitness.agency.models import Hold, Mark, Notice, Officer, Response, Touch
@@ -11,6 +12,17 @@ from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
 
 _DECIDERS = ("officer", "supervisor", "technician")
+REASONS = {
+    "not_shown": "it does not show what was asked about",
+    "other_time": "it shows another time than the one asked about",
+    "other_place": "it shows another place than the one asked about",
+    "unclear": "too little can be made out",
+    "duplicate": "the same was given by another answer",
+    "too_private": "it shows more of other people than the case needs",
+    "solved": "the case does not need it any more",
+}
+"""Why a response is declined: the code that custody holds, and the words that its owner is told."""
+_WORDS_MAX = 120
 _SCRUB = "scrub"
 _PATIENCE_S = 86400  # how long a destruction that is due waits for a hub that does not log it
 
@@ -20,18 +32,30 @@ def accept(officer: Officer, response: Response, purpose: str) -> Response:
 
     Raises NotYetLogged, Refused, ProtocolError `state.illegal`.
     """
-    return _decide(officer, response, "accept", "accepted", purpose)
+    return _decide(officer, response, ("accept", "accepted"), purpose)
 
 
-def decline(officer: Officer, response: Response, purpose: str) -> Response:
+def decline(officer: Officer, response: Response, purpose: str, *, reason: str = "", words: str = "") -> Response:
     """Refuse a response: from then on nobody here can open it, and after 30 days key and bytes are destroyed.
 
-    Logged first. Raises NotYetLogged, Refused, ProtocolError `state.illegal`.
+    `reason`: one of REASONS, which with `words` (one line more) goes into custody and to the owner. Logged first. Raises
+    NotYetLogged, Refused, ProtocolError `state.illegal`.
     """
-    return _decide(officer, response, "decline", "declined", purpose)
+    why = ""
+    if reason or words:
+        if reason not in REASONS:
+            raise Refused(400, "decline.reason", "Choose why this answer is declined.")
+        canonical.check_text(words, "words")
+        words = words.strip().rstrip(".")
+        if "\n" in words or len(words.encode()) > _WORDS_MAX:
+            raise Refused(400, "decline.words", f"Explain in one line of at most {_WORDS_MAX} bytes.")
+        why = f"Declined because {REASONS[reason]}{f': {words}' if words else ''}. "
+        purpose = evidence.whole(f"{reason}{f' ({words})' if words else ''}: {purpose}")
+    return _decide(officer, response, ("decline", "declined"), purpose, why)
 
 
-def _decide(officer: Officer, response: Response, event: str, action: str, purpose: str) -> Response:
+def _decide(officer: Officer, response: Response, act: tuple[str, str], purpose: str, why: str = "") -> Response:
+    event, action = act
     officers.need(officer, *_DECIDERS)
     response.refresh_from_db()
     if response.state == action and _done(officer, response, action, purpose):
@@ -44,7 +68,7 @@ def _decide(officer: Officer, response: Response, event: str, action: str, purpo
         hold.lock_key(response)
     else:
         hold.give_back(response)  # a decline that was cut off before it was done may have moved the key
-    _apply(found, event)
+    _apply(found, event, why)
     response.refresh_from_db()
     return response
 
@@ -55,14 +79,14 @@ def _done(officer: Officer, response: Response, action: str, purpose: str) -> bo
 
 
 @database.durable
-def _apply(found: Touch, event: str) -> None:
+def _apply(found: Touch, event: str, why: str) -> None:
     response = Response.objects.select_for_update().get(pk=found.record.response_id)
     now = clock.now()
     response.state = states.advance(states.EVIDENCE, response.state, event)
     response.decided_at = now
     if event == "decline":
         response.destroy_at = retention.declined_due(now)
-        status.push(response, "declined", "Nobody at the agency can open it any more. It is destroyed after 30 days.")
+        status.push(response, "declined", f"{why}Nobody at the agency can open it any more. It is destroyed after 30 days.")
     else:
         status.push(response, "accepted")
     response.save()
