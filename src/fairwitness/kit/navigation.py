@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -15,13 +16,17 @@ from fairwitness.kit.accounts.models import STAGE_FULL
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One entry: its address's name, label, icon, who sees it (roles; "anyone" needs no account), and the paths below it."""
+    """One entry: its address's name, label, icon, who sees it (roles; "anyone" needs no account), and the paths below it.
+
+    `count`: how many things there are new, shown beside the label while it is not 0.
+    """
 
     url_name: str
     label: str | Promise
     icon: str
     roles: tuple[str, ...]
     under: str = ""
+    count: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Item:
     label: str | Promise
     icon: str
     current: bool
+    count: int = 0
 
 
 def items(request: HttpRequest) -> list[Item]:
@@ -51,4 +57,5 @@ def _item(place: Place, here: str) -> Item:
     except NoReverseMatch as error:
         raise ValueError(f"navigation names {place.url_name!r}, which is no address") from error
     under = place.under or url
-    return Item(url, place.label, place.icon, here == url or (under != "/" and here.startswith(under)))
+    current = here == url or (under != "/" and here.startswith(under))
+    return Item(url, place.label, place.icon, current, 0 if place.count is None else place.count())
