@@ -4,13 +4,37 @@ from django.urls import URLPattern, URLResolver, path
 
 from fairwitness.home.api import api
 from fairwitness.home.operate import OPERATIONS
-from fairwitness.home.views import cameras, pairing, setup, uploads, video
+from fairwitness.home.views import (
+    cameras,
+    export,
+    household,
+    pairing,
+    settings,
+    setup,
+    start,
+    uploads,
+    video,
+)
 from fairwitness.kit.operate.views import operated
 from fairwitness.kit.urls import common
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *common(),
     *operated(OPERATIONS),
+    path("", start.start, name="home_start"),
+    path("waiting", start.waiting, name="home_waiting"),
+    path("settings", settings.settings, name="home_settings"),
+    path("settings/notify", settings.notify, name="home_notify"),
+    path("settings/choices", settings.choices, name="home_choices"),
+    path("settings/about", settings.about, name="home_about"),
+    path("settings/about/examined", settings.examine, name="home_examine"),
+    path("settings/devices", household.paired, name="home_devices"),
+    path("settings/devices/codes/<int:pairing_id>", household.pairing_state, name="home_pairing_state"),
+    path("settings/devices/<int:session_id>/end", household.end_session, name="home_end_session"),
+    path("settings/devices/end", household.end_sessions, name="home_end_sessions"),
+    path("settings/household", household.people, name="home_household"),
+    path("settings/household/<int:user_id>", household.person, name="home_person"),
+    path("settings/export", export.export_page, name="home_export"),
     path("upload", uploads.upload_page, name="upload"),
     path("pair", pairing.pair, name="pair"),
     path("ca.crt", pairing.authority, name="authority"),

@@ -3,7 +3,12 @@
 To owners and members every camera is open; for them the object is one that is not there.
 """
 
-from fairwitness.home.models import Camera, Recording, Source
+from django.contrib.auth import get_user_model
+
+from fairwitness.home.lan import pairing
+from fairwitness.home.models import Camera, Pairing, Recording, Source
+from fairwitness.kit import clock
+from fairwitness.kit.accounts.models import SignIn
 
 _NOWHERE = 987654321
 
@@ -24,7 +29,27 @@ def recording(user):
     return {"recording_id": found.pk}
 
 
+def session(user):
+    """Somebody else's browser; an owner ends everybody's, so for one it is a browser that is not there."""
+    if user.role == "owner":
+        return {"session_id": _NOWHERE}
+    other = get_user_model().objects.create(username=f"not-{user.username}", display_name="X", role="owner", created_at=0)
+    times = {"created_at": clock.now(), "seen_at": clock.now(), "ends_at": clock.now() + 99}
+    row = SignIn.objects.create(user=other, key_hash=user.username.encode(), stage="full", method="pairing", **times)
+    return {"session_id": row.pk}
+
+
+def pairing_code(user):
+    """Somebody else's code; an owner sees how everybody's does."""
+    if user.role == "owner":
+        return {"pairing_id": _NOWHERE}
+    pairing.issue(None)
+    return {"pairing_id": Pairing.objects.latest("pk").pk}
+
+
 OBJECTS = {
+    "home_end_session": session,
+    "home_pairing_state": pairing_code,
     "home_camera_picture": camera,
     "camera_timeline": lambda user: camera(user) | {"?": "?from=0&to=60"},
     "recording_media": recording,

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from fairwitness.home.errors import conflict, invalid, unknown
+from fairwitness.home.errors import conflict, invalid, unknown, unreachable
 from fairwitness.home.models import Channel, Request
 from fairwitness.home.services import optouts
 from fairwitness.kit import clock, notify, secrets_store
@@ -23,6 +23,7 @@ DIGEST_BODY = (
     "This is your daily message. It is the same every day, whether there is something for you or not. "
     "Open your home's page to see."
 )
+TEST_BODY = "This is a test from your home. It says nothing about any request."
 INSTANT_BODY = "Open your home's page."
 UNDERSTOOD = "This company will learn that you were alerted."
 
@@ -70,6 +71,20 @@ def remove_channel(channel_id: int) -> None:
     """Forget a channel. Raises Refused."""
     if not Channel.objects.filter(pk=channel_id).delete()[0]:
         raise unknown("channel")
+
+
+def try_out(channel_id: int, now: int | None = None) -> Channel:
+    """Send a message that says nothing through one channel; raises Refused where nobody took it."""
+    channel = Channel.objects.filter(pk=channel_id).first()
+    if channel is None:
+        raise unknown("channel")
+    if not _send(channel, DIGEST_TITLE, TEST_BODY, clock.now() if now is None else now):
+        raise unreachable(
+            "channel.failed",
+            _("Nobody took the test message for “%(name)s” within ten seconds.") % {"name": channel.name},
+            _("Check its address, and that the service runs and is reached from this machine. Then test again."),
+        )
+    return channel
 
 
 def set_digest_minute(minute: int) -> None:
