@@ -46,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         importlib.import_module("fairwitness.kit.operate.commands").register_mirror(commands)
     else:
         commands.add_parser("mirror", help="copy and verify a hub's feed and ledgers", add_help=False)
+    if words[:1] == ["public"]:
+        importlib.import_module("fairwitness.kit.public.commands").register(commands)
+    else:
+        commands.add_parser("public", help="draw a hub's public page again from a copy of its log, or compare it", add_help=False)
     if words[:1] == ["demo"]:
         importlib.import_module("fairwitness.demo.commands").register(commands)
     else:

@@ -22,7 +22,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 
 from fairwitness.kit.middleware import STATIC_MARK
@@ -58,10 +58,13 @@ def _signature(found: os.stat_result) -> _Signature:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def static_files(root: Path | Callable[[], Path], policy: Callable[[str], Cache | None]) -> Callable[..., HttpResponseBase]:
+def static_files(
+    root: Path | Callable[[], Path], policy: Callable[[str], Cache | None], kind: Callable[[str], str] | None = None
+) -> Callable[..., HttpResponseBase]:
     """Return a view that serves the plain files under `root`.
 
-    It takes the request and `path`; `policy(path)` names the caching, or None to serve nothing there. It answers 404 to a
+    `kind(path)` names the media type; then the answer has an ETag too, for files that browsers read and that are no protocol
+    files. It takes the request and `path`; `policy(path)` names the caching, or None to serve nothing there. It answers 404 to a
     query string, to any step that begins with a dot or holds other than [A-Za-z0-9_.-], and to links.
     """
     from fairwitness.kit.accounts import gate  # noqa: PLC0415 - needs the settings; `Cache` alone does not
@@ -82,12 +85,19 @@ def static_files(root: Path | Callable[[], Path], policy: Callable[[str], Cache 
         except OSError:
             # Too long a name, or gone since it was seen.
             return _missing()
-        answer = FileResponse(stream, content_type="application/octet-stream")
+        found = os.fstat(stream.fileno())
+        tag = f'"{found.st_size:x}-{found.st_mtime_ns:x}"'
+        if kind is not None and request.headers.get("If-None-Match") == tag:
+            stream.close()
+            return _mark(HttpResponseNotModified(headers={"ETag": tag, "Cache-Control": cache.header}))
+        answer = FileResponse(stream, content_type=kind(path) if kind is not None else "application/octet-stream")
+        if kind is not None:
+            answer.headers["ETag"] = tag
         answer.block_size = _BLOCK
         del answer.headers["Content-Disposition"]
         answer.headers["Cache-Control"] = cache.header
         lasts = _GROWING_SECONDS if cache is Cache.GROWING else math.inf
-        setattr(answer, _KEEP, (str(target), _signature(os.fstat(stream.fileno())), lasts))
+        setattr(answer, _KEEP, (str(target), _signature(found), lasts))
         return _mark(answer)
 
     return view
@@ -175,7 +185,7 @@ class Remembered:
         get = environ.get
         if environ["REQUEST_METHOD"] != "GET" or get("QUERY_STRING") or "HTTP_HOST" not in environ:
             return None
-        if get("CONTENT_LENGTH") or get("HTTP_TRANSFER_ENCODING"):
+        if get("CONTENT_LENGTH") or get("HTTP_TRANSFER_ENCODING") or get("HTTP_IF_NONE_MATCH"):
             return None
         # What the settings read as "the proxy spoke TLS"; any other spelling is theirs to judge.
         forwarded = get("HTTP_X_FORWARDED_PROTO")

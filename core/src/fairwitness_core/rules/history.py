@@ -14,7 +14,7 @@ from fairwitness_core.model import request as documents
 from fairwitness_core.model.agency import AgencyAuthorized, AgencySuspended, KeyRotated
 from fairwitness_core.model.directory import DIRECTORY_TYPES, AgencyRecord
 from fairwitness_core.model.document import Document, UnknownKind, kind_of
-from fairwitness_core.model.hub import FeedTick, InboxEpoch, IssuerKey, LogGenesis, PolicyChanged
+from fairwitness_core.model.hub import FeedTick, InboxEpoch, IssuerKey, LegalProcess, LogGenesis, PolicyChanged
 from fairwitness_core.rules import wording
 from fairwitness_core.rules.caps import AgencyFacts, Allowance, HubPolicy, check_published
 from fairwitness_core.rules.pinned import Pinned
@@ -40,7 +40,7 @@ _ABOUT_REQUESTS: dict[str, type[Document]] = {
 _KNOWN: dict[str, type[Document]] = {
     **_ABOUT_REQUESTS,
     **DIRECTORY_TYPES,
-    **{kind.TYPE: kind for kind in (FeedTick, InboxEpoch, LogGenesis)},
+    **{kind.TYPE: kind for kind in (FeedTick, InboxEpoch, LegalProcess, LogGenesis)},
 }
 
 
@@ -120,8 +120,9 @@ class RequestHistory:
                 # What homes do not show is not shown here either; it stands in the log.
                 found |= {"case": one.case, "msg": one.msg, "contact": one.contact}
             found |= {
-                "area": list(one.area), "from": one.from_, "to": one.to, "at": one.at, "expires": self.expires, "extended": self.extended,
-                "approved_at": self.approved_at, "moderators": self.moderators, "reviewed": self.reviewed,
+                "area": list(one.area), "from": one.from_, "to": one.to, "at": one.at,
+                "expires": self.expires, "extended": self.extended, "approved_at": self.approved_at,
+                "moderators": self.moderators, "reviewed": self.reviewed,
             }  # fmt: skip
         if self.refused:
             found["rule"] = self.refused
@@ -177,6 +178,7 @@ class History:
     policies: list[Entry] = field(default_factory=list)
     ticks: Ticks = field(default_factory=Ticks)
     epochs: list[InboxEpoch] = field(default_factory=list)
+    legal: list[LegalProcess] = field(default_factory=list)
     issuer_keys: list[IssuerKey] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
@@ -245,6 +247,8 @@ class History:
                 self._tick(entry, tick)
             case InboxEpoch() as epoch:
                 self.epochs.append(epoch)
+            case LegalProcess() as counted:
+                self.legal.append(counted)
             case IssuerKey() as key:
                 self.issuer_keys.append(key)
             case PolicyChanged():
