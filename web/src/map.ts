@@ -4,7 +4,7 @@
 // from a JSON script inside the element:
 //   {"areas": [{"cells": ["89..."], "label": "", "href": "", "kind": "request|own|past"}],
 //    "points": [{"id": "", "lat": 0, "lon": 0, "label": "", "href": "", "kind": "camera|evidence|own", "heading": 0, "fov": 0, "range_m": 0}],
-//    "view": {"lat": 0, "lon": 0, "zoom": 14}}
+//    "shapes": [GeoJSON geometries, such as a jurisdiction], "view": {"lat": 0, "lon": 0, "zoom": 14}}
 // mode="pin":  one point can be dragged or moved by arrow keys; its place goes to the fields named lat and lon of the form around.
 //              Without a point the pin waits in the view's middle, and the fields stay empty until somebody moves it.
 // mode="draw": cells are switched by tap or by Enter on the cross-hair; the list goes to the field named by `field`, as JSON.
@@ -39,6 +39,7 @@ interface Point {
 interface Drawn {
   areas?: Area[];
   points?: Point[];
+  shapes?: GeoJSON.Geometry[];
   view?: { lat: number; lon: number; zoom: number };
 }
 
@@ -100,9 +101,15 @@ function shape(cells: string[]): GeoJSON.MultiPolygon {
   return { type: "MultiPolygon", coordinates: cellsToMultiPolygon(cells, true) as GeoJSON.Position[][][] };
 }
 
-function bounds(cells: string[], points: Point[]): maplibregl.LngLatBounds | undefined {
+function corners(shape: unknown): [number, number][] {
+  if (!Array.isArray(shape)) return [];
+  return typeof shape[0] === "number" ? [shape as [number, number]] : shape.flatMap(corners);
+}
+
+function bounds(cells: string[], points: Point[], shapes: GeoJSON.Geometry[]): maplibregl.LngLatBounds | undefined {
   const all: [number, number][] = points.map((p) => [p.lon, p.lat]);
   for (const cell of cells) all.push(...(cellToBoundary(cell, true) as [number, number][]));
+  for (const shape of shapes) if ("coordinates" in shape) all.push(...corners(shape.coordinates));
   const first = all[0];
   return first && all.reduce((box, at) => box.extend(at), new maplibregl.LngLatBounds(first, first));
 }
@@ -176,7 +183,7 @@ class FairMap extends HTMLElement {
   }
 
   private fit(): void {
-    const box = bounds((this.drawn.areas ?? []).flatMap((a) => a.cells), this.drawn.points ?? []);
+    const box = bounds((this.drawn.areas ?? []).flatMap((a) => a.cells), this.drawn.points ?? [], this.drawn.shapes ?? []);
     if (box && !this.drawn.view) this.map?.fitBounds(box, { padding: 48, maxZoom: 16.5, duration: 0 });
   }
 
@@ -186,6 +193,9 @@ class FairMap extends HTMLElement {
     const areas: GeoJSON.Feature[] = (this.drawn.areas ?? []).map((area, index) => ({
       type: "Feature", id: index, properties: { kind: area.kind ?? "request", index }, geometry: shape(area.cells),
     }));
+    const outlines: GeoJSON.Feature[] = (this.drawn.shapes ?? []).map((geometry) => ({ type: "Feature", properties: {}, geometry }));
+    map.addSource("shapes", { type: "geojson", data: { type: "FeatureCollection", features: outlines } });
+    map.addLayer({ id: "shapes", type: "line", source: "shapes", paint: { "line-color": token("--soft"), "line-width": 2, "line-dasharray": [3, 2] } });
     map.addSource("areas", { type: "geojson", data: { type: "FeatureCollection", features: areas } });
     const colour = ["match", ["get", "kind"], "past", token("--soft"), "refused", token("--bad"), token("--act")] as unknown as string;
     map.addLayer({ id: "areas", type: "fill", source: "areas", paint: { "fill-color": colour, "fill-opacity": 0.16 } });

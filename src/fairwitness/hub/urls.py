@@ -5,7 +5,7 @@ from django.urls import path, re_path
 from fairwitness.hub.api import api
 from fairwitness.hub.operate import OPERATIONS
 from fairwitness.hub.services import feed, identity
-from fairwitness.hub.views import public
+from fairwitness.hub.views import desk, keeping, public
 from fairwitness.kit.http_static import static_files
 from fairwitness.kit.operate.views import operated
 from fairwitness.kit.urls import common
@@ -39,5 +39,18 @@ urlpatterns = [
         static_files(lambda: identity.log_folder("s") / "public", feed.log_cache_policy),
         name="log_sealed",
     ),
+    path("desk", desk.queue, name="hub_desk"),
+    path("desk/requests/<slug:request_id>", desk.one, name="hub_desk_request"),
+    path("desk/requests/<slug:request_id>/approve", desk.approve, name="hub_desk_approve"),
+    path("desk/requests/<slug:request_id>/refuse", desk.refuse, name="hub_desk_refuse"),
+    path("desk/requests/<slug:request_id>/withdraw", desk.withdraw, name="hub_desk_withdraw"),
+    path("desk/rota", keeping.shifts, name="hub_rota"),
+    path("desk/rota/<int:pk>/remove", keeping.remove_shift, name="hub_rota_remove"),
+    path("desk/agencies", keeping.agency_list, name="hub_agencies"),
+    path("desk/agencies/<slug:agency_id>", keeping.agency, name="hub_agency"),
+    path("desk/agencies/<slug:agency_id>/suspend", keeping.suspend, name="hub_agency_suspend"),
+    path("desk/health", keeping.hub_health, name="hub_health"),
+    path("desk/legal", keeping.legal_desk, name="hub_legal"),
+    path("desk/legal/<int:pk>/answer", keeping.legal_answer, name="hub_legal_answer"),
     path("", api.urls),
 ]

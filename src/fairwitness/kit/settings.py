@@ -145,7 +145,7 @@ def _accounts(cfg: config.RoleConfig, *, staff: bool) -> dict[str, Any]:
         "AUTHENTICATION_BACKENDS": ["fairwitness.kit.accounts.backend.Backend"],
         "PASSWORD_HASHERS": ["fairwitness.kit.accounts.backend.NoPasswords"],
         "LOGIN_URL": "/auth/sign-in",
-        "LOGIN_REDIRECT_URL": "/",
+        "LOGIN_REDIRECT_URL": "/desk" if cfg.role == "hub" else "/",
         "LOGOUT_REDIRECT_URL": "/auth/sign-in",
         "ACCOUNT_ADAPTER": "fairwitness.kit.accounts.adapters.AccountAdapter",
         "ACCOUNT_USER_MODEL_EMAIL_FIELD": None,

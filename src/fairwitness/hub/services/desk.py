@@ -122,3 +122,8 @@ def backlog() -> Backlog:
     oldest = uploads.order_by("ended_at").values_list("ended_at", flat=True).first()
     entries = PendingEntry.objects.filter(state="queued").count()
     return Backlog(entries, Request.objects.filter(state="submitted").count(), uploads.count(), oldest)
+
+
+def of_agency(agency: str) -> Sequence[Request]:
+    """Return an agency's newest requests, of any state."""
+    return list(Request.objects.filter(agency=agency).order_by("-submitted_at")[:50])
