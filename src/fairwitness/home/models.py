@@ -166,7 +166,10 @@ class Recorder(_Row):
 
 
 class Recording(_Row):
-    """A file of footage, as last seen. `start` is None until its time is known: ask the owner, never guess."""
+    """A file of footage, as last seen. `start` is None until its time is known: ask the owner, never guess.
+
+    `hidden`: the owner had it deleted here but kept the file in their own folder; it is not found again while it stays the same.
+    """
 
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="recordings")
     path = models.TextField()
@@ -180,12 +183,37 @@ class Recording(_Row):
     size = models.BigIntegerField()
     container_time = models.BigIntegerField(null=True)
     gone = models.BooleanField(default=False)
+    hidden = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         """A path stands once in a source."""
 
         constraints = [models.UniqueConstraint(fields=["source", "path"], name="recording_once")]  # noqa: RUF012
         indexes = [models.Index(fields=["start", "end"])]  # noqa: RUF012
+
+
+class Deletion(_Row):
+    """What the owner had deleted, kept for good: recordings of a camera between `start` and `end` (Unix seconds UTC).
+
+    `items`: of each its file, times, size, and its link's number and hash where it stood in a chain. `shared`: the answers that
+    had left by then. `originals`: files in the owner's own folder went too; `proofs`: so did the copies kept with answers that were
+    sent. `done_at` None: not all files are gone yet; `problem` says why.
+    """
+
+    camera = models.ForeignKey(Camera, null=True, on_delete=models.SET_NULL, related_name="deletions")
+    camera_name = models.CharField(max_length=80)
+    by = models.CharField(max_length=150)
+    at = models.BigIntegerField()
+    start = models.BigIntegerField(null=True)
+    end = models.BigIntegerField(null=True)
+    count = models.IntegerField()
+    size = models.BigIntegerField()
+    originals = models.BooleanField()
+    proofs = models.BooleanField(default=False)
+    items = models.JSONField()
+    shared = models.JSONField(default=list)
+    done_at = models.BigIntegerField(null=True)
+    problem = models.CharField(max_length=64, default="")
 
 
 class Upload(_Row):
@@ -273,7 +301,11 @@ class LookBudget(Singleton):
 
 
 class Request(_Row):
-    """A public request that this home believes, with the proof that it does. `near`: a camera sees its area."""
+    """A public request that this home believes, with the proof that it does. `near`: a camera sees its area.
+
+    `expires` is the end that counts now; `extended_at` and `extension` tell that and why it is later than the signed one.
+    `withdrawn` is why it ended early, `resolved` too where an outcome ended it; `outcome` and `outcome_words` are the agency's.
+    """
 
     id = models.CharField(max_length=32, primary_key=True)
     agency = models.CharField(max_length=32)
@@ -295,6 +327,11 @@ class Request(_Row):
     near = models.BooleanField(default=False)
     withdrawn = models.CharField(max_length=24, default="")
     withdrawn_at = models.BigIntegerField(null=True)
+    extended_at = models.BigIntegerField(null=True)
+    extension = models.CharField(max_length=300, default="", db_default="")
+    outcome = models.CharField(max_length=24, default="", db_default="")
+    outcome_words = models.CharField(max_length=300, default="", db_default="")
+    resolved_at = models.BigIntegerField(null=True)
     matched_at = models.BigIntegerField(null=True)
     hits = models.JSONField(default=list)
     alerted_at = models.BigIntegerField(null=True)

@@ -6,6 +6,7 @@ from fairwitness.home import slots
 from fairwitness.home.config import Config
 from fairwitness.home.models import Answer, Recording, RefusedLine, Request
 from fairwitness.home.services import (
+    deletion,
     delivery,
     follower,
     join,
@@ -44,6 +45,7 @@ def beat_jobs() -> list[Job]:
         Job("uploads", CHECK_S, uploads.check_due, at_start=True, lane="uploads"),
         Job("uploads.expire", EXPIRE_S, uploads.expire, at_start=True, lane="uploads"),
         Job("previews", RETAIN_S, previews.clear, at_start=True, lane="local"),
+        Job("deletions", RETAIN_S, deletion.resume, at_start=True, lane="local"),
         Job("marks", LOCAL_S, marks.step, lane="marks"),
         Job("notify", LOCAL_S, notifier.deliver, lane="notify"),
         Job("seal", LOCAL_S, delivery.seal_due, at_start=True, lane="seal"),
@@ -100,6 +102,6 @@ def tidy(now: int) -> int:
     count = Answer.objects.filter(state="draft", request__expires__lt=now).delete()[0]
     count += Request.objects.filter(expires__lt=horizon).exclude(pk__in=needed).delete()[0]
     count += RefusedLine.objects.filter(at__lt=horizon).delete()[0]
-    count += Recording.objects.filter(gone=True).delete()[0]
+    count += Recording.objects.filter(gone=True, hidden=False).delete()[0]
     log(Event.RETENTION_PURGED, kind="home", count=count)
     return count

@@ -123,6 +123,8 @@ def _scan(source: Source, now: int) -> ScanReport:
         cursor = ""
         rows = {row.path: row for row in source.recordings.filter(gone=False)}
         known = {path: as_recording(row) for path, row in rows.items()}
+        # What the owner deleted here but kept in their folder is known, so that it is not opened again at each look.
+        known |= {row.path: as_recording(row) for row in source.recordings.filter(hidden=True)}
         known |= {item["path"]: _refusal(item) for item in source.refused}
     try:
         look = _adapter(source, recorder).look(known, now=now, cursor=cursor, windows=_windows(source, recorder, now))
@@ -159,8 +161,11 @@ def _windows(source: Source, recorder: Recorder | None, now: int) -> list[tuple[
 def _store(source: Source, rows: dict[str, Recording], look: Look, now: int) -> ScanReport:
     added = changed = 0
     found = look.scan
+    hidden = {row.path: as_recording(row).identity for row in source.recordings.filter(hidden=True)}
     with transaction.atomic():
         for item in found.recordings:
+            if hidden.get(item.path) == item.identity:
+                continue
             row = rows.get(item.path)
             if row is not None and as_recording(row) == item:
                 continue
@@ -192,6 +197,7 @@ def _values(item: folders.Recording) -> dict[str, object]:
         "size": item.size,
         "container_time": item.container_time,
         "gone": False,
+        "hidden": False,
     }
 
 
