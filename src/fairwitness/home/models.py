@@ -196,7 +196,7 @@ class Deletion(_Row):
     """What the owner had deleted, kept for good: recordings of a camera between `start` and `end` (Unix seconds UTC).
 
     `items`: of each its file, times, size, and its link's number and hash where it stood in a chain. `shared`: the answers that
-    had left by then. `originals`: files in the owner's own folder went too; `proofs`: so did the copies kept with answers that were
+    had left by then. `originals`: files in the owner's own folder went too; `proofs`: so did copies kept with answers that were
     sent. `done_at` None: not all files are gone yet; `problem` says why.
     """
 
@@ -392,6 +392,7 @@ class Answer(_Row):
     """An owner's answer to a request, from draft to its end. `kind` is `clips` or `step_forward`.
 
     `state`: draft, queued, sealed, uploading, uploaded, cancelled, withdrawn, failed. `status`: the agency's latest word.
+    `blur`: faces and plates that are found are covered (`on`), or not, by the owner's word (`off`).
     """
 
     request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="answers")
@@ -403,6 +404,7 @@ class Answer(_Row):
     terms_sha256 = models.CharField(max_length=64, default="")
     until = models.BigIntegerField(null=True)
     redactions = models.JSONField(default=list)
+    blur = models.CharField(max_length=3, default="on", choices=[("on", "on"), ("off", "off")])
     gaps = models.JSONField(default=list)
     token = models.OneToOneField(Token, null=True, on_delete=models.PROTECT)
     of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="steps")
@@ -488,6 +490,44 @@ class AnswerPiece(_Row):
         """In order of time."""
 
         ordering = ["position"]  # noqa: RUF012
+
+
+class ClipLook(_Row):
+    """How far a clip was looked through for faces and plates. `state`: waiting, looking, done, failed; `problem`: a code.
+
+    `share`: 0..1. `begin`, `end`: the first and the last picture looked at, in seconds from the first recording's first picture.
+    `asked_at`: when somebody wanted to see it; the latest comes first.
+    """
+
+    clip = models.OneToOneField(AnswerClip, on_delete=models.CASCADE, related_name="look")
+    state = models.CharField(max_length=8, default="waiting")
+    share = models.FloatField(default=0.0)
+    begin = models.FloatField(null=True)
+    end = models.FloatField(null=True)
+    problem = models.CharField(max_length=64, default="")
+    asked_at = models.BigIntegerField(default=0)
+
+
+class ClipRegion(_Row):
+    """Something in a clip that may be covered: boxes with their times (kit.video.regions), and nothing else of it.
+
+    `kind`: face, plate, or own (the owner's box). `number` names it among its kind. `state`: covered, clear (it stays readable,
+    `why`: `described` by the request, or the owner's choice), removed (a false find).
+    """
+
+    clip = models.ForeignKey(AnswerClip, on_delete=models.CASCADE, related_name="regions")
+    kind = models.CharField(max_length=8, choices=[("face", "face"), ("plate", "plate"), ("own", "own")])
+    number = models.IntegerField()
+    state = models.CharField(max_length=8, default="covered")
+    why = models.CharField(max_length=12, default="")
+    score = models.FloatField(default=1.0)
+    track = models.JSONField()
+
+    class Meta:
+        """In order of their numbers."""
+
+        ordering = ["kind", "number"]  # noqa: RUF012
+        constraints = [models.UniqueConstraint(fields=["clip", "kind", "number"], name="region_once")]  # noqa: RUF012
 
 
 class AnswerEvent(_Row):
