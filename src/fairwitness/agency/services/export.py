@@ -156,7 +156,9 @@ def _prepare(order: _Order, responses: Sequence[Response], key: str) -> Export:
     try:
         return _commit(order, responses, proofs, Export(id=identity, folder=str(folder), key=key))
     except BaseException:
-        shutil.rmtree(_partial(folder), ignore_errors=True)  # no row names it, and on a full disk its space counts
+        # Of a commit that failed the row may be stored all the same; then a later try goes on with this folder.
+        if not Export.objects.filter(pk=identity).exists():
+            shutil.rmtree(_partial(folder), ignore_errors=True)  # no row names it, and on a full disk its space counts
         raise
 
 
