@@ -15,6 +15,7 @@ from fairwitness.kit import clock, config
 from fairwitness.kit.operate import metrics
 
 _LATELY_S: Final = 7 * 86_400
+_BEHIND_S: Final = 900  # less is a tick or two on their way
 _UNDER_WAY: Final = ("queued", "sealed", "uploading", "failed", "draft")
 _STEPS: Final = {"draft": 0, "queued": 1, "sealed": 2, "uploading": 3}
 
@@ -57,7 +58,8 @@ class Disk:
 
 def news(now: int | None = None) -> News:
     """Return how current this home is, in words."""
-    status = follower.status(now)
+    moment = clock.now() if now is None else now
+    status = follower.status(moment)
     if not status.joined:
         return News("warn", follower.explain("none"), "", 0, 0, "")
     document = join.current().join
@@ -67,7 +69,7 @@ def news(now: int | None = None) -> News:
             "Up to date: heard from the hub and %(n)s witness", "Up to date: heard from the hub and %(n)s witnesses", count
         )
         mood, sentence, remedy = "good", told % {"n": count}, ""
-        if status.catching_up:
+        if status.catching_up and moment - status.last_fresh_at > _BEHIND_S:
             mood, sentence = "warn", _("Catching up with what was published while this home was away.")
     else:
         mood = "warn" if status.outcome == "stale" else "bad"
