@@ -14,7 +14,7 @@ class Config(RoleConfig):
     on which responses are fetched, whether or not there are any; `emergency_collect_seconds` while an emergency request is
     live. `prove_seconds`: how often missing proofs of custody are asked for. `touch_minutes`: how long one logged touch of a
     clip may be used by the officer who logged it. `request_key_days`: how long after a request's end its key is kept for
-    late answers, before it is destroyed.
+    late answers, before it is destroyed. `census_file`: dwellings per H3 cell, so that an area's are counted while it is drawn.
     """
 
     role: ClassVar[str] = "agency"
@@ -30,4 +30,5 @@ class Config(RoleConfig):
     prove_seconds: int = limit(10, low=1, high=3600)
     touch_minutes: int = limit(15, low=1, high=240)
     request_key_days: int = limit(30, low=1, high=365)
+    census_file: str = ""
     hub_timeout_seconds: int = limit(30, low=1, high=600)

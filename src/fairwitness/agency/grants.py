@@ -13,6 +13,7 @@ GRANTS = {
     "agency.casenote": Grant(insert=True, update=("struck_at", "struck_by_id")),
     "agency.auditrecord": APPEND,
     "agency.request": Grant(insert=True, update=("*",)),
+    "agency.requestchange": Grant(insert=True, update=("state", "approved_by_id", "envelope", "log_index", "proof", "refusal")),
     "agency.response": Grant(insert=True, update=("*",)),
     "agency.clip": Grant(insert=True, delete=True),
     "agency.annotation": Grant(insert=True, update=("struck_at", "struck_by_id", "struck_words")),

@@ -113,7 +113,9 @@ class CaseNote(models.Model):
 class Request(models.Model):
     """A Community Request. `payload` are the bytes that both officers sign; they never change once drafted.
 
-    Its age identity is the file `keys/requests/<id>.key`; `key_destroyed_at` tells when that went.
+    Its age identity is the file `keys/requests/<id>.key`; `key_destroyed_at` tells when that went. `expires_at` is the end that
+    counts now, which an extension moves. `return_note` came back with a draft from `returned_by`; `replaces` is the draft that
+    this one was written anew from.
     """
 
     id = models.CharField(max_length=32, primary_key=True)
@@ -132,6 +134,10 @@ class Request(models.Model):
     refusal = models.TextField(blank=True)
     ended_at = models.BigIntegerField(null=True)
     key_destroyed_at = models.BigIntegerField(null=True)
+    returned_by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+", null=True)
+    returned_at = models.BigIntegerField(null=True)
+    return_note = models.TextField(blank=True, default="", db_default="")
+    replaces = models.ForeignKey("self", on_delete=models.PROTECT, related_name="replaced_by", null=True)
 
     class Meta:
         """The newest first."""
@@ -140,6 +146,31 @@ class Request(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class RequestChange(models.Model):
+    """An extension or an outcome of a public request (`kind`: the log entry's type), from its first signature to its proof."""
+
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="changes")
+    kind = models.CharField(max_length=24)
+    state = models.CharField(max_length=10)
+    payload = models.BinaryField()
+    drafted_by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+")
+    draft_signature = models.BinaryField(max_length=64)
+    approved_by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+", null=True)
+    envelope = models.BinaryField(null=True)
+    at = models.BigIntegerField()
+    log_index = models.BigIntegerField(null=True)
+    proof = models.BinaryField(null=True)
+    refusal = models.TextField(blank=True)
+
+    class Meta:
+        """In the order of making."""
+
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.request_id}"
 
 
 class Response(models.Model):
@@ -184,7 +215,7 @@ class Response(models.Model):
 
 
 class Clip(models.Model):
-    """One clip's neutral name, hash and size in bytes."""
+    """One clip's neutral name, hash, size in bytes and length in seconds as its owner signed it (None in older rows)."""
 
     response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="clips")
     name = models.CharField(max_length=11)
@@ -228,6 +259,21 @@ class Annotation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.response_id}"
+
+    @property
+    def start_seconds(self) -> str:
+        """Where it begins, in seconds, as a player's script reads it."""
+        return f"{(self.start_ms or 0) / 1000:.3f}"
+
+    @property
+    def span(self) -> str:
+        """Where it is in the clip, for reading: 1:05.2, or 1:05.2-1:12.0."""
+        return "\u2013".join(_clock(at) for at in (self.start_ms, self.end_ms) if at is not None)
+
+
+def _clock(at_ms: int) -> str:
+    minutes, rest = divmod(at_ms, 60_000)
+    return f"{minutes}:{rest / 1000:04.1f}"
 
 
 class CustodyRecord(models.Model):

@@ -9,4 +9,5 @@ STAFF = ("officer", "supervisor", "technician")
 PLACES = (
     Place("agency_start", _("Start"), "house", (*STAFF, "admin"), under="/"),
     Place("agency_cases", _("Cases"), "folder-open", STAFF),
+    Place("agency_requests", _("Requests"), "send", STAFF),
 )

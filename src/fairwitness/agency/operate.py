@@ -26,6 +26,7 @@ MEANINGS = {
     "touch_minutes": "minutes for which one logged touch of a clip is good, for the officer who logged it",
     "request_key_days": "days after a request's end for which its key waits for late answers before it is destroyed",
     "hub_timeout_seconds": "seconds that the hub may take to answer",
+    "census_file": "CSV of cell,dwellings, so that officers see the dwellings of an area while they draw; the hub's file decides",
 }
 PLAN = BackupPlan(
     withhold={"exports/**": "bags hold clips in the clear: back up where they were handed to, or export them again"},

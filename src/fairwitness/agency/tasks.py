@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fairwitness.agency.services import collect, custody, node, requests, status, triage, withdrawals
+from fairwitness.agency.services import changes, collect, custody, node, requests, status, triage, withdrawals
 from fairwitness.kit.accounts import services as accounts
 from fairwitness.kit.beat import Job
 
@@ -18,6 +18,7 @@ def beat_jobs() -> list[Job]:
     minute = min(_MINUTE, settings.collect_seconds)
     return [
         Job("requests", minute, _if_joined(requests.beat), lane="requests"),
+        Job("changes", minute, _if_joined(changes.beat), lane="requests"),
         Job("withdrawals", quick, _if_joined(withdrawals.beat), lane="collect"),
         Job("collect", quick, _if_joined(_collect), lane="collect"),
         Job("custody", settings.prove_seconds, _if_joined(lambda _now: custody.settle()), lane="custody"),

@@ -289,7 +289,25 @@ class SmallHub:
         answer = {"ok": True, "request_id": body["request_id"], "state": found["state"]}
         if "log_index" in found:
             answer |= {"log_index": found["log_index"], "proof": self.public.proof(found["log_index"]).decode()}
-        return 200, answer
+        return 200, answer | {name: found[name] for name in ("extended_index", "resolved_index") if name in found}
+
+    def op_request_extend(self, body):
+        return self.change(body, "extended")
+
+    def op_request_resolve(self, body):
+        return self.change(body, "resolved")
+
+    def change(self, body, word):
+        envelope = dsse.unb64(body["envelope"], "envelope")
+        rid = json.loads(dsse.Envelope.parse(envelope).payload)["request_id"]
+        self.requests[rid][word] = envelope
+        return 200, {"ok": True, "request_id": rid, "state": self.requests[rid]["state"]}
+
+    def log_change(self, rid, word, envelope=None):
+        """Let witnesses see what was sent as an extension or an outcome, or `envelope` in its place."""
+        self.log_envelope(envelope or self.requests[rid][word])
+        self.requests[rid][f"{word}_index"] = len(self.entries) - 1
+        self.tick()
 
     def op_request_withdraw(self, body):
         envelope = dsse.unb64(body["envelope"], "envelope")

@@ -1,6 +1,5 @@
 """What the operator may add for the rules: a census file and a calendar of assemblies. Without them the hub says so."""
 
-import csv
 import functools
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -9,10 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import h3
 from fairwitness_core.rules.caps import Assembly
-from fairwitness_core.wire.fields import is_cell
 
 from fairwitness.hub.errors import HubState
 from fairwitness.hub.services import identity
+from fairwitness.kit import census
 
 _RADIUS = 2  # res-9 cells around an event's point that count as its place
 
@@ -22,22 +21,10 @@ def dwellings() -> Callable[[tuple[str, ...]], int] | None:
     name = identity.settings().census_file
     if not name:
         return None
-    path = Path(name)
-    counts = _census(path, path.stat().st_mtime_ns)
-    return lambda cells: sum(counts.get(cell, 0) for cell in cells)
-
-
-@functools.lru_cache(maxsize=2)
-def _census(path: Path, _changed: int) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        for number, row in enumerate(csv.reader(stream), 1):
-            if number == 1 and row == ["cell", "dwellings"]:
-                continue
-            if len(row) != 2 or not is_cell(row[0]) or h3.get_resolution(row[0]) != 9 or not row[1].isdigit():
-                raise HubState(f"{path}, line {number}: expected an H3 cell of resolution 9 and a number")
-            counts[row[0]] = counts.get(row[0], 0) + int(row[1])
-    return counts
+    try:
+        return census.dwellings(Path(name))
+    except ValueError as error:
+        raise HubState(str(error)) from None
 
 
 def assemblies() -> tuple[Assembly, ...]:
