@@ -211,6 +211,39 @@ def test_withdrawals_reach_the_home(home):
     assert requests.listing() == []
 
 
+def test_extensions_and_outcomes_reach_the_home(home):
+    from fairwitness_core.model.request import RequestExtended, RequestResolved
+
+    home.tick()
+    home.world.publish(home.world.request(1))
+    home.tick()
+    rid, agency = f"{1:032x}", "us-ca-oakland"
+    before = Request.objects.get().expires
+    longer = RequestExtended(
+        request_id=rid, agency=agency, expires=before + 86_400, reason="Two neighbours were away for a week.", at=home.now
+    )
+    home.world.publish(longer, home.world.officers[0])
+    home.tick()
+    assert Request.objects.get().expires == before
+    home.world.publish(longer, *home.world.officers)
+    home.tick()
+    found = requests.detail(rid)
+    assert (found.view.expires, found.view.extended, found.extension) == (before + 86_400, True, longer.reason)
+    assert requests.state_of(Request.objects.get(), before + 60) == "live"
+    done = RequestResolved(
+        request_id=rid, agency=agency, outcome="solved_with_footage", words="The van was found. Thank you.", at=home.now
+    )
+    home.world.publish(done, home.world.officers[0])
+    home.tick()
+    found = requests.detail(rid)
+    assert (found.view.state, found.view.outcome) == ("resolved", "solved_with_footage")
+    assert found.outcome_sentence.startswith("Solved")
+    assert found.outcome_words == done.words
+    assert requests.listing() == []
+    with pytest.raises(Refused, match=r"request\.resolved"):
+        requests.check_live(Request.objects.get(), home.now)
+
+
 def test_a_restart_goes_on_from_what_was_stored(home):
     home.tick()
     home.world.publish(home.world.request(1))

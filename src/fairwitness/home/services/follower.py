@@ -223,6 +223,15 @@ def _store_tick(verified: Verified, container: Container) -> None:
         Request.objects.filter(id=document.request_id, agency=document.agency, withdrawn="").update(
             withdrawn=document.reason, withdrawn_at=document.at
         )
+    for longer in verified.extended:
+        Request.objects.filter(id=longer.document.request_id, agency=longer.document.agency).update(
+            expires=longer.document.expires, extended_at=longer.document.at, extension=longer.document.reason
+        )
+    for done in verified.resolved:
+        own = Request.objects.filter(id=done.document.request_id, agency=done.document.agency)
+        own.filter(outcome="").update(outcome=done.document.outcome, outcome_words=done.words, resolved_at=done.document.at)
+        # What is resolved asks nobody any more: everything that looks for live requests passes it by.
+        own.filter(withdrawn="").update(withdrawn="resolved", withdrawn_at=done.document.at)
     for epoch in verified.epochs:
         InboxRoot.objects.get_or_create(day=epoch.day, defaults={"root": epoch.root, "leaves": epoch.leaves})
 
