@@ -1,6 +1,6 @@
 """The hub's addresses."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from fairwitness.hub.api import api
 from fairwitness.hub.operate import OPERATIONS
@@ -10,17 +10,16 @@ from fairwitness.kit.http_static import static_files
 from fairwitness.kit.operate.views import operated
 from fairwitness.kit.urls import common
 
-# The public page: files that the beat draws from the log. Its names are a closed list; all else is elsewhere.
-PUBLIC_PAGES = (
-    r"^(?P<path>(?:es/)?(?:(?:index|requests|agencies|hosts|check)(?:\.[0-9]+)?\.html|feed\.atom|"
-    r"(?:requests|agencies)/[a-z0-9-]+(?:\.[0-9]+)?\.(?:html|envelope\.json|tlog-proof))|"
-    r"(?:requests|agencies|summary|public)\.json)$"
-)
-
 urlpatterns = [
+    # The public page: files that the beat draws from the log, of a few kinds and in a few folders.
     path("", public.start, {"path": "index.html"}, name="public"),
     path("es/", public.start, {"path": "es/index.html"}, name="public_es"),
-    re_path(PUBLIC_PAGES, public.page, name="public_page"),
+    path("es/<str:path>", public.pages("es"), name="public_es_page"),
+    path("es/requests/<str:path>", public.pages("es/requests"), name="public_es_request"),
+    path("es/agencies/<str:path>", public.pages("es/agencies"), name="public_es_agency"),
+    path("requests/<str:path>", public.pages("requests"), name="public_request"),
+    path("agencies/<str:path>", public.pages("agencies"), name="public_agency"),
+    *(path(name, public.pages(), {"path": name}, name=f"public_{name}") for name in public.TOP),
     *common(),
     *operated(OPERATIONS, healthz=False),
     path("join.json", static_files(feed.root, feed.cache_policy), {"path": "join.json"}, name="join"),

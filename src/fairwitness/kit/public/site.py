@@ -225,15 +225,15 @@ class Site:
         What stands on an older page changes with what it lists alone, not with every new request's count.
         """
         pages = model.chunks(rows)
-        tail = name.rsplit("/", 1)[-1]
+        stem = "requests/all" if name == "requests" else name
         for number, chunk in enumerate(pages, 1):
             newest = number == len(pages)
-            newer = "" if newest else f"{tail}.html" if number + 1 == len(pages) else f"{tail}.{number + 1}.html"
-            older = f"{tail}.{number - 1}.html" if number > 1 else ""
+            newer = "" if newest else f"{name}.html" if number + 1 == len(pages) else f"{stem}.{number + 1}.html"
+            older = f"{stem}.{number - 1}.html" if number > 1 else ""
             if newest and links is None:
                 return chunk, older
             context = {**told, **((links or {}) if newest else {}), "newer": newer, "older": older, "is_newest": newest}
-            path = f"{name}.html" if newest else f"{name}.{number}.html"
+            path = f"{name}.html" if newest else f"{stem}.{number}.html"
             self._page(path, "requests.html", {**context, "rows": [row.brief for row in reversed(chunk)]})
         return pages[-1], ""
 

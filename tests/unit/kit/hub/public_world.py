@@ -9,7 +9,7 @@ from fairwitness_core.model.request import (
     RequestResolved,
     RequestWithdrawn,
 )
-from fairwitness_core.tlog import checkpoint, merkle, tiles
+from fairwitness_core.tlog import merkle, tiles
 
 from core.tests.rules.feed_world import World
 
@@ -78,8 +78,8 @@ def eventful(**changes):
     for number in range(1, 8):
         lane = number == 6
         world.publish(world.request(number, at=at + number, expires=at + (2 if number == 4 else 9) * DAY, emergency=lane))
-        act(world, number, "emergency_published" if lane else "approved", rule="emergency_lane" if lane else "moderation.approved",
-            at=at + 600 * number, flags=("dwellings_unchecked",))  # fmt: skip
+        done, rule = ("emergency_published", "emergency_lane") if lane else ("approved", "moderation.approved")
+        act(world, number, done, rule=rule, at=at + 600 * number, flags=("dwellings_unchecked",))
     refused = {"agency": agency.agency, "offense": "nibrs:220", "at": at}
     world.publish(RequestRefused(request_id=f"{99:032x}", rule="text.address", **refused))
     act(world, 99, "refused", rule="moderation.vague")
@@ -97,9 +97,7 @@ def eventful(**changes):
     text = "Two moderators from the town council decide."
     world.publish(policy(world, text))
     # Of a kind that this program does not know, and one that breaks a rule: nobody signed it who may.
-    world.log.append(
-        world.signed_json({"type": "from_the_future", "v": 3, "at": 1}) if hasattr(world, "signed_json") else unknown(world)
-    )
+    world.log.append(unknown(world))
     world.publish(RequestWithdrawn(request_id=f"{7:032x}", reason="withdrawn", **said), world.console)
     world.tick()
     days = 3 * DAY // world.tick_seconds
@@ -126,4 +124,4 @@ def unknown(world):
     return dsse.sign(dsse.ENTRY, canonical.encode({"type": "from_the_future", "v": 3, "at": 1}), world.hub).encode()
 
 
-__all__ = ["act", "checkpoint", "eventful", "suspend", "write"]
+__all__ = ["act", "eventful", "suspend", "write"]
