@@ -80,6 +80,11 @@ class Room:
         """Return the bytes of so many days."""
         return self.per_day * days
 
+    @property
+    def suggested(self) -> int:
+        """Return a limit that leaves a fifth of the room to everything else: whole GiB, at least one."""
+        return max((self.free + self.used) * 4 // 5 >> 30, 1) << 30
+
     def fits(self, days: int) -> bool:
         """Tell whether so many days have room beside what else is on the disk, with a tenth to spare."""
         return self.needed(days) <= (self.free + self.used) * 9 // 10

@@ -165,6 +165,7 @@ def _compared(data: bytes) -> dict[str, Any]:
         "silent": [one for one in witnesses if one.agrees is None],
         "agree": [one for one in witnesses if one.agrees],
         "witnesses": witnesses,
+        "own": [one for one in prints if one.kind != "witness"],
     }
 
 

@@ -226,11 +226,14 @@ def keeping(row: Recorder) -> dict[str, Any]:
     """Return what a form about keeping shows of a recorder."""
     room = trials.room(row)
     days = sorted({*DAYS, row.keep_days})
+    tight = not row.keep_bytes and not room.fits(row.keep_days)
+    limit = room.suggested if tight else row.keep_bytes
     return {
         "recorder": recorders.view(row),
         "room": room,
         "choices": [{"days": n, "bytes": room.needed(n), "fits": room.fits(n)} for n in days],
-        "gib": f"{row.keep_bytes / GIB:g}" if row.keep_bytes else "",
+        "tight": tight,
+        "gib": f"{limit / GIB:g}" if limit else "",
     }
 
 

@@ -140,6 +140,7 @@ def test_a_join_file_from_a_stick_and_witnesses_that_are_silent(lone, tmp_path):
 # ---------------------------------------------------------------- place
 
 
+@pytest.mark.claim("P4")
 def test_a_camera_is_placed_and_the_map_begins_where_the_agencies_are(home):
     Camera.objects.all().delete()
     view = mapview.start()
@@ -218,7 +219,6 @@ def test_a_stream_is_looked_at_before_it_is_stored(home, seen):
     assert "What happens now" in words(client.get("/setup/done"))
 
 
-@pytest.mark.claim("P5")
 @pytest.mark.parametrize("problem", ["refused", "unreachable", "not_found", "no_stream", "slow", "failed"])
 def test_a_stream_that_fails_is_told_with_a_remedy_and_no_page_has_the_password(home, seen, problem):
     seen.problem = problem

@@ -45,7 +45,7 @@ for (const slider of document.querySelectorAll("input.slide")) {
 for (const button of document.querySelectorAll("[data-zone-of-browser]")) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (!zone) continue;
-  button.querySelector("span").textContent = zone;
+  button.querySelector("b").textContent = zone;
   button.hidden = false;
   button.addEventListener("click", () => {
     document.getElementById(button.dataset.for).value = zone;
