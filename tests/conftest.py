@@ -32,7 +32,9 @@ if ROLE:
     if not _config.exists():
         # A passkey needs a secure context: https, or this very name over http (WebAuthn level 3, 5.1.3).
         _text = 'public_url = "http://localhost"\nname = "Test node"\n'
-        if ROLE != "home":
+        if ROLE == "home":
+            _text += "propose_blur = false\n"  # what tests agree to leaves at once; those of blurring switch it on
+        else:
             _text += (
                 '[[oidc]]\nid = "city"\nname = "City sign-in"\nserver_url = "https://issuer.test"\n'
                 'client_id = "fairwitness"\nclient_secret = "test"\n'

@@ -23,6 +23,8 @@ class Config(RoleConfig):
 
     `session_hours`, `session_idle_minutes`: a paired phone stays paired for 90 days, and for 30 without being used: it is the
     household's own, is paired on the spot, and an owner ends it at once.
+
+    `propose_blur`: clips of a new answer are looked through for faces and plates; these are covered until the owner decides.
     """
 
     role: ClassVar[str] = "home"
@@ -39,6 +41,7 @@ class Config(RoleConfig):
     marks_cpu_minutes: int = limit(120, low=1, high=1440)
     session_hours: int = limit(2160, low=1, high=8760)
     session_idle_minutes: int = limit(43_200, low=5, high=525_600)
+    propose_blur: bool = True
     keep_days: int = limit(90, low=15, high=3650)
     mirror_url: str = ""
 

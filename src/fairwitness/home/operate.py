@@ -20,6 +20,7 @@ MEANINGS = {
     "scan_seconds": "seconds between looks through the folders of recordings",
     "settle_seconds": "seconds that a file must stand unchanged before it is read",
     "preview_cache_mib": "room in MiB for previews and stills that the owner looked at",
+    "propose_blur": "look for faces and number plates in the clips of new answers, and cover them until the owner decides",
     "marks_cpu_minutes": "minutes of processor time a day for finding motion and persons, where that is switched on",
     "keep_days": "days that ended requests and their choices are kept",
     "clip_max_mib": "largest file in MiB that a browser may bring in",

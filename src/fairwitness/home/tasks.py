@@ -6,6 +6,7 @@ from fairwitness.home import slots
 from fairwitness.home.config import Config
 from fairwitness.home.models import Answer, Recording, RefusedLine, Request
 from fairwitness.home.services import (
+    blurring,
     deletion,
     delivery,
     follower,
@@ -47,6 +48,7 @@ def beat_jobs() -> list[Job]:
         Job("previews", RETAIN_S, previews.clear, at_start=True, lane="local"),
         Job("deletions", RETAIN_S, deletion.resume, at_start=True, lane="local"),
         Job("marks", LOCAL_S, marks.step, lane="marks"),
+        Job("blur", CHECK_S, blurring.step, at_start=True, lane="blur"),
         Job("notify", LOCAL_S, notifier.deliver, lane="notify"),
         Job("seal", LOCAL_S, delivery.seal_due, at_start=True, lane="seal"),
         Job("upload", LOCAL_S, delivery.upload_due, lane="upload"),

@@ -12,7 +12,14 @@ def build(folder: Path, name: str) -> None:
     files.private_dir(folder)
     config.write(
         folder,
-        {"name": name, "upload_delay_minutes": 2, "upload_cap_minutes": 4, "settle_seconds": 0, "scan_seconds": 60},
+        {
+            "name": name,
+            "upload_delay_minutes": 2,
+            "upload_cap_minutes": 4,
+            "settle_seconds": 0,
+            "scan_seconds": 60,
+            "propose_blur": False,
+        },
     )
     supervise.setup("home", folder)
     database.migrate_at_start()

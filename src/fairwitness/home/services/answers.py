@@ -15,7 +15,7 @@ from fairwitness_core.wire import canonical
 from fairwitness.home.config import Config
 from fairwitness.home.errors import conflict, invalid, unknown
 from fairwitness.home.models import Answer, AnswerClip, AnswerEvent, AnswerPiece, Recording
-from fairwitness.home.services import masks, matching, requests, sources, tokens
+from fairwitness.home.services import blur, masks, matching, requests, sources, tokens
 from fairwitness.kit import clock, config, secrets_store
 from fairwitness.kit.video.clip import MAX_SOURCES
 from fairwitness.kit.video.worker import keys_before
@@ -87,6 +87,7 @@ def draft(request_id: str, *, now: int | None = None) -> Answer:
         created_at=moment,
         mode="anonymous" if "anonymous" in modes else modes[0],
         until=moment + KEEP_DAYS * 86_400,
+        blur="on" if config.current(Config).propose_blur else "off",
     )
     set_clips(answer.pk, _all_own(matching.own_clips(request)))
     return answer
@@ -344,7 +345,8 @@ def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
     found = sources.recordings(choice.recording for choice in choices)
     before = {_without_sound(known): clip for clip in answer.clips.all() if (known := choice_of(clip)) is not None}
     stay = [before[_without_sound(choice)].pk for choice in choices if _without_sound(choice) in before]
-    answer.clips.exclude(pk__in=stay).delete()
+    leaving = list(answer.clips.exclude(pk__in=stay).select_related("look", "answer").prefetch_related("pieces"))
+    fresh: list[AnswerClip] = []
     for position, choice in enumerate(choices):
         row = found[choice.recording]
         if row.start is None:
@@ -365,6 +367,7 @@ def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
             "mute": choice.mute,
         }
         clip = before.pop(_without_sound(choice), None) or AnswerClip(answer=answer)
+        fresh += [clip] if clip.pk is None else []
         for name, value in facts.items():
             setattr(clip, name, value)
         clip.save()
@@ -378,6 +381,11 @@ def set_clips(answer_id: int, choices: Sequence[ClipChoice]) -> Answer:
                 identity=one.identity,
                 offset=offset,
             )
+    for clip in fresh:
+        old = next((one for one in leaving if (one.recording_id, one.identity) == (clip.recording_id, clip.identity)), None)
+        if old is not None:
+            blur.carry(old, clip)
+    answer.clips.filter(pk__in=[one.pk for one in leaving]).delete()
     return answer
 
 
@@ -470,6 +478,7 @@ def confirm(answer_id: int, *, at_once: bool = False, terms: str = TERMS_SHA256,
             raise invalid("answer.empty", _("Choose a clip or write a statement."))
         if answer.mode == "identified" and answer.identity is None:
             raise invalid("answer.identity", _("Give a name and a contact, or answer anonymously."))
+        blur.check_ready(answer)
         answer.gaps = [list(gap) for gap in _gaps(answer)]
         answer.redactions = ["sound removed"] if any(clip.mute for clip in answer.clips.all()) else []
         answer.terms_sha256 = terms

@@ -43,14 +43,18 @@ from fairwitness_core.wire.frames import FrameSource
 
 from fairwitness.home.errors import conflict
 from fairwitness.home.models import Answer, AnswerClip, AnswerPiece
-from fairwitness.home.services import answers, follower, join, masks, matching, provenance, requests, sharing, tokens
+from fairwitness.home.services import answers, blur, follower, join, masks, matching, provenance, requests, sharing, tokens
 from fairwitness.kit import clock, config, files, foreign, http, secrets_store
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log, size_class
 from fairwitness.kit.video.clip import Cut, Next
 from fairwitness.kit.video.masks import Polygon
+from fairwitness.kit.video.regions import Track
 from fairwitness.kit.video.spool import ClipResult, Job, SpoolResult
 from fairwitness.kit.video.worker import pass_to_spool
+
+type Hidden = tuple[tuple[Polygon, ...], tuple[Track, ...]]
+"""Areas that are black in all of a clip, and what is followed through it and black as well."""
 
 PART_MAGIC = b"FWP1"
 RETRY_S = 60
@@ -89,12 +93,16 @@ def _seal(answer: Answer, now: int) -> bool:
     except Refused as refusal:
         sharing.cancel(answer, now, refusal.code)
         return False
+    if answer.kind != "step_forward" and (waits := blur.waits(answer)):
+        # Faces and plates were not looked for yet, or could not be: it leaves when they were, or by the owner's own word.
+        Answer.objects.filter(pk=answer.pk, state="queued").exclude(problem=waits).update(problem=waits)
+        return False
     if answer.token is None:
         raise RuntimeError("a queued answer has its token")
     key = tokens.key_of(answer.token)
     name = f"{token_bytes(12).hex()}.age"
     try:
-        covered = [] if answer.kind == "step_forward" else _areas(answer)
+        covered = [] if answer.kind == "step_forward" else _hidden(answer)
         result = (
             _seal_step(answer, key, name, now) if answer.kind == "step_forward" else _seal_clips(answer, key, name, covered, now)
         )
@@ -114,7 +122,7 @@ def _seal(answer: Answer, now: int) -> bool:
             (sharing.spool_folder() / name).unlink(missing_ok=True)
             return False
         # Or have drawn an area: what was made without it goes, and is made anew at the next look.
-        if _areas(answer) != covered:
+        if _hidden(answer) != covered:
             (sharing.spool_folder() / name).unlink(missing_ok=True)
             return False
         answer.spool, answer.sealed, answer.size = name, result.sha256, result.size
@@ -144,10 +152,10 @@ def _seal_step(answer: Answer, key: SigningKey, name: str, now: int) -> SpoolRes
     return _seal_small(answer, name, dsse.sign(dsse.RESPONSE, document.encode(), signer).encode())
 
 
-def _seal_clips(answer: Answer, key: SigningKey, name: str, covered: list[tuple[Polygon, ...]], now: int) -> SpoolResult:
+def _seal_clips(answer: Answer, key: SigningKey, name: str, covered: list[Hidden], now: int) -> SpoolResult:
     chosen = list(answer.clips.select_related("recording__source__camera", "camera"))
     # No lead: what the owner trimmed away must not leave, so a cut between key frames is transcoded rather than copied.
-    cuts = tuple(cut_of(clip, areas, _keep_original) for clip, areas in zip(chosen, covered, strict=True))
+    cuts = tuple(cut_of(clip, *hidden, _keep_original) for clip, hidden in zip(chosen, covered, strict=True))
     if not cuts:
         return _seal_small(answer, name, _manifest(answer, key, (), chosen, now))
     job = Job(cuts, (matching.document(answer.request).key,), sharing.spool_folder() / name)
@@ -159,11 +167,16 @@ def _seal_clips(answer: Answer, key: SigningKey, name: str, covered: list[tuple[
     )
 
 
-def cut_of(clip: AnswerClip, areas: tuple[Polygon, ...], path_of: Callable[[AnswerClip | AnswerPiece], Path]) -> Cut:
+def cut_of(
+    clip: AnswerClip,
+    areas: tuple[Polygon, ...],
+    tracks: tuple[Track, ...],
+    path_of: Callable[[AnswerClip | AnswerPiece], Path],
+) -> Cut:
     """Return what leaves of a clip: the same for sealing and for looking at it before, whichever files `path_of` names."""
     first = path_of(clip)
     more = tuple(Next(path_of(piece), piece.offset) for piece in clip.pieces.all())
-    return Cut(first, clip.cut_start, clip.cut_end, clip.mute, lead=0.0, masks=areas, more=more)
+    return Cut(first, clip.cut_start, clip.cut_end, clip.mute, lead=0.0, masks=areas, more=more, regions=tracks)
 
 
 def _length(clip: AnswerClip) -> float:
@@ -178,14 +191,18 @@ def _length(clip: AnswerClip) -> float:
 def _covered(results: tuple[ClipResult, ...], cuts: tuple[Cut, ...]) -> tuple[ClipResult, ...]:
     """Return the clips if every area of every one is covered, so that nothing else is ever signed. Raises ProtocolError."""
     for result, cut in zip(results, cuts, strict=True):
-        if result.covered != len(cut.masks):
+        if (result.covered, result.regions) != (len(cut.masks), len(cut.regions)):
             raise ProtocolError("mask.missed", "an area was not covered", evidence=result.name)
     return results
 
 
-def _areas(answer: Answer) -> list[tuple[Polygon, ...]]:
-    """Return what has to be black in each clip as things stand now. Raises ProtocolError."""
-    return [masks.of_clip(clip) for clip in answer.clips.select_related("recording__source__camera", "camera")]
+def hidden_of(clip: AnswerClip) -> Hidden:
+    """Return what has to be black in a clip as things stand now: areas, and what moves. Raises ProtocolError."""
+    return masks.of_clip(clip), blur.tracks_of(clip)
+
+
+def _hidden(answer: Answer) -> list[Hidden]:
+    return [hidden_of(clip) for clip in answer.clips.select_related("answer", "recording__source__camera", "camera")]
 
 
 def _seal_small(answer: Answer, name: str, manifest: bytes) -> SpoolResult:
@@ -243,6 +260,8 @@ def _manifest(answer: Answer, key: SigningKey, results: tuple[ClipResult, ...], 
         clip.save()
     if any(result.covered for result in results) and masks.REDACTION not in answer.redactions:
         answer.redactions = [*answer.redactions, masks.REDACTION]
+    if any(result.regions for result in results) and blur.REDACTION not in answer.redactions:
+        answer.redactions = [*answer.redactions, blur.REDACTION]
     document = Manifest(
         response_id=response_id(key.public.raw),
         pk=key.public.raw,

@@ -20,7 +20,7 @@ from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.home.errors import conflict, unknown
 from fairwitness.home.models import Answer, AnswerClip
-from fairwitness.home.services import answers, delivery, masks, matching, previews
+from fairwitness.home.services import answers, delivery, matching, previews
 from fairwitness.kit import files
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.video import preview as maker
@@ -76,7 +76,7 @@ def clip_of(answer_id: int, number: int) -> AnswerClip:
 def leaving(clip: AnswerClip) -> Cut:
     """Return the cut that sealing would make of a clip as things stand. Raises Refused, ProtocolError."""
     with _readable():
-        return delivery.cut_of(clip, masks.of_clip(clip), delivery.chosen_file)
+        return delivery.cut_of(clip, *delivery.hidden_of(clip), delivery.chosen_file)
 
 
 def stage(clip: AnswerClip, begin: float | None = None) -> Stage:
@@ -86,7 +86,7 @@ def stage(clip: AnswerClip, begin: float | None = None) -> Stage:
     """
     low, high = _reach(clip)
     with _readable():
-        cut = delivery.cut_of(clip, (), delivery.chosen_file)
+        cut = delivery.cut_of(clip, (), (), delivery.chosen_file)
     long = high - low > previews.MAX_SECONDS
     if long:
         begin = low if begin is None else min(max(begin, low), high - 1)

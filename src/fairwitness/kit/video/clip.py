@@ -104,10 +104,20 @@ class ClipPass:
 
     Raises ProtocolError `clip.*` for what cannot be read, has no pictures in the cut, or passes a limit, and
     `clip.cancelled` when `cancelled()` says so, which is asked at every packet.
+
+    With `see` nothing is made: it is shown each picture of the cut, at the seconds by which moving areas are placed.
     """
 
-    def __init__(self, cut: Cut, *, cancelled: Callable[[], bool] | None = None, limits: Limits | None = None) -> None:
-        self._cut = cut
+    def __init__(
+        self,
+        cut: Cut,
+        *,
+        cancelled: Callable[[], bool] | None = None,
+        limits: Limits | None = None,
+        see: Callable[[float, av.VideoFrame], None] | None = None,
+    ) -> None:
+        self._cut = cut if see is None else replace(cut, transcode=True, mute=True, masks=(), regions=())
+        self._see = see
         self._cancelled = cancelled or (lambda: False)
         self._limits = limits or Limits()
         self._facts: ClipFacts | None = None
@@ -197,6 +207,7 @@ class _Run:
         self._cut = owner._cut  # noqa: SLF001 - a pass and its run are one thing in two lifetimes
         self._cancelled = owner._cancelled  # noqa: SLF001
         self._limits = owner._limits  # noqa: SLF001
+        self._see = owner._see  # noqa: SLF001
         self._plan = plan
         self._rest = rest
         self._writer: Writer | None = None
@@ -368,6 +379,10 @@ class _Run:
                 continue
             if self._cut.end is not None and at >= self._cut.end - TINY:
                 return True
+            if self._see is not None:
+                self._see(float(at), frame)
+                self._frames += 1
+                continue
             if self._encoder is None:
                 self._turn = turn(frame)
                 self._encoder = PictureEncoder(frame, self._rate(), self._cut.masks, self._cut.regions, max_side=self._cut.side)
