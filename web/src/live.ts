@@ -95,7 +95,7 @@ class Stream {
     // A little faster while it lags, so that a short stall does not stay for good.
     this.target.playbackRate = end - at > 2.5 ? 1.1 : 1;
     if (this.target.paused) await this.target.play().catch(() => undefined);
-    const behind = Math.max(Math.round(Date.now() / 1000 - (this.began + this.target.currentTime)), 1);
+    const behind = Math.max(Math.round(Date.now() / 1000 - (this.began + this.target.currentTime)), 2);
     if (behind < 600) tell(settings.words.live.replace("{seconds}", String(behind)), true);
     const old = this.target.currentTime - KEEP_S;
     if (old > 5 && ranges.start(0) < old - 5) await this.done(buffer, () => buffer.remove(0, old));

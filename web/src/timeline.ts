@@ -23,7 +23,7 @@ const words = read<Record<string, string>>("tl-words") ?? {};
 
 // Days are counted in the viewer's zone: said once by a cookie, and the page is drawn anew.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-if (root && zone && root.dataset["zone"] !== zone && !document.cookie.includes(`zone=${zone}`)) {
+if (root && zone && root.dataset["daysIn"] !== zone && !document.cookie.includes(`zone=${zone}`)) {
   document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=strict${location.protocol === "https:" ? "; secure" : ""}`;
   location.reload();
 }

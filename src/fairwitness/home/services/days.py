@@ -26,7 +26,7 @@ _QUARTER = 900  # every zone's days begin at a quarter of an hour
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that asks about this camera and time: its window within what is shown. Unix seconds UTC."""
+    """A request that asks about this camera and time: its whole window, Unix seconds UTC."""
 
     id: str
     agency: str
@@ -207,7 +207,7 @@ def _together(found: Sequence[MarkView], near: float) -> tuple[MarkView, ...]:
 def _asked(camera: Camera, start: int, end: int) -> tuple[Asked, ...]:
     rows = Request.objects.filter(near=True, withdrawn="", start__lt=end, end__gt=start).order_by("start")
     return tuple(
-        Asked(row.id, row.agency_name, max(row.start, start), min(row.end, end))
+        Asked(row.id, row.agency_name, row.start, row.end)
         for row in rows
         if any(hit["camera"] == camera.pk for hit in row.hits)
     )

@@ -172,9 +172,9 @@ def _band(shown: Shown, day: date, zoom: str, where: ZoneInfo, now: int) -> dict
     def said(first: float, last: float) -> str:
         return f"{_clock(first, where)}\u2013{_clock(last, where)}"
 
-    spans = [bar(first, last, "recorded", said(first, last), least=0.15) for first, last in shown.spans]
+    spans = [bar(first, last, "recorded", said(first, last), least=0.4) for first, last in shown.spans]
     gaps = [bar(one.start, one.end, "gap", f"{said(one.start, one.end)}: {reason(one.reason)}") for one in shown.gaps]
-    seen = [bar(one.start, one.end, one.kind, mark_words(one, where), least=0.25) for one in shown.marks]
+    seen = [bar(one.start, one.end, one.kind, mark_words(one, where), least=0.4) for one in shown.marks]
     asks = [bar(one.start, one.end, "asked", f"{one.agency}: {said(one.start, one.end)}") for one in shown.asked]
     slot = length / SLOTS
     links = [

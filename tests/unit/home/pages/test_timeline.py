@@ -89,14 +89,14 @@ def test_days_are_those_of_the_viewers_zone_and_of_their_true_length(porch):
 def test_the_page_shows_the_newest_day_and_counts_it_in_the_browsers_zone(porch):
     porch.owner.cookies["zone"] = "Pacific/Auckland"
     page = text(porch.owner.get(porch.page))
-    assert 'data-zone="Pacific/Auckland"' in page
+    assert 'data-days-in="Pacific/Auckland"' in page
     begin, end = days.bounds(date(2026, 11, 24), ZoneInfo("Pacific/Auckland"))
     assert f'data-begin="{begin}" data-end="{end}"' in page
     assert page.count('class="tl-span"') == 2  # b and c are one
     assert f"/api/recordings/{porch.rows[2].pk}/media#t=0.00" in page  # the newest one plays
     assert "nothing was recorded" in page
     porch.owner.cookies["zone"] = "../../etc/passwd"
-    assert 'data-zone="UTC"' in text(porch.owner.get(porch.page))
+    assert 'data-days-in="UTC"' in text(porch.owner.get(porch.page))
 
 
 def test_zoom_moment_and_day_choose_the_window(porch):
