@@ -8,12 +8,14 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from fairwitness_core.model.hub import LogGenesis
 from fairwitness_core.model.recording import MAX_PROOF, RecordingProof
-from fairwitness_core.tlog import note, tiles
+from fairwitness_core.tlog import checkpoint, merkle, note, tiles
+from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.verify import report as reports
 from fairwitness_core.verify.bag import verify_bag
 from fairwitness_core.verify.checks import BagReport
@@ -166,6 +168,34 @@ def _recording(arguments: argparse.Namespace) -> int:
     return _report(arguments, report)
 
 
+def _entry(arguments: argparse.Namespace) -> int:
+    """Check one log entry and its proof, as the public page hands them out."""
+    trust = _trust(arguments.trust)
+    entry = _read(arguments.entry, tiles.MAX_ENTRY)
+    try:
+        proof = TlogProof.parse(_read(arguments.proof, MAX_TRUST))
+        head = checkpoint.Checkpoint.parse(proof.checkpoint.text)
+        times: tuple[tuple[str, int], ...] = ()
+        if trust is not None:
+            times = proof.verify(trust.witness_policy, entry).checkpoint.times
+        else:
+            merkle.verify_inclusion(merkle.leaf_hash(entry), proof.index, head.size, proof.path, head.root)
+    except ProtocolError as error:
+        sys.stdout.write(f"FAILED: {reports.plain(error.message)} ({reports.plain(error.evidence)}) [{error.code}]\n")
+        return FAILED
+    place = f"entry {proof.index} of {reports.plain(head.origin)}, under a head of {head.size} entries"
+    seen = ", ".join(f"{reports.plain(name)} at {_moment(at)}" for name, at in times)
+    sys.stdout.write(f"{place}\n" + (f"seen by {seen}\nVERIFIED under the keys that you pinned.\n" if trust else ""))
+    if trust is None:
+        sys.stdout.write("CONSISTENT, KEYS NOT PINNED: its witnesses were not checked; run again with --trust.\n")
+        return NOT_PINNED
+    return VERIFIED
+
+
+def _moment(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def _folder_fetch(base: Path) -> Fetch:
     def fetch(path: str) -> bytes:
         with (base / path).open("rb") as stream:
@@ -303,6 +333,10 @@ def _parser(kind: str) -> argparse.ArgumentParser:
             "--original", metavar="FILE", action="append", default=[], help="an untouched original, if you have any"
         )
         parser.add_argument("--html", metavar="FILE", help="also write the report as a page for printing")
+    elif kind == "entry":
+        parser = argparse.ArgumentParser("fairwitness-verify entry", description="Check one log entry and its proof, offline.")
+        parser.add_argument("entry", metavar="ENTRY", help="the signed entry, as the hub's public page hands it out")
+        parser.add_argument("--proof", metavar="FILE", required=True, help="its tlog-proof, from the same page")
     elif kind == "log":
         parser = argparse.ArgumentParser("fairwitness-verify log", description="Re-verify a whole published log.")
         parser.add_argument("log", metavar="DIR-or-URL", help="the log, or the hub's folder or address that holds it")
@@ -312,7 +346,7 @@ def _parser(kind: str) -> argparse.ArgumentParser:
             "fairwitness-verify",
             description="Check an exported evidence folder, offline.",
             epilog="Exit: 0 all holds under the pinned keys; 1 something failed; 2 wrong use; 3 consistent, keys not pinned. "
-            "`fairwitness-verify log` checks a whole log, `fairwitness-verify recording` where a clip comes from.",
+            "`fairwitness-verify log` checks a whole log, `entry` one entry of it, `recording` where a clip comes from.",
         )
         parser.add_argument("bag", metavar="BAG", help="the exported folder, which holds `bag` and `seal`")
         parser.add_argument("--html", metavar="FILE", help="also write the report as a page for printing")
@@ -324,7 +358,7 @@ def _parser(kind: str) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 verified, 1 failed, 2 wrong use, 3 consistent but not pinned."""
     words = list(sys.argv[1:] if argv is None else argv)
-    kind = words[0] if words[:1] in (["log"], ["recording"]) else "bag"
+    kind = words[0] if words[:1] in (["entry"], ["log"], ["recording"]) else "bag"
     # `bag` before a folder is the subcommand's name; alone it is a folder of that name.
     if kind != "bag" or (words[:1] == ["bag"] and len(words) > 1 and not words[1].startswith("-")):
         words = words[1:]
@@ -335,7 +369,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE
     try:
-        return {"log": _log, "recording": _recording, "bag": _bag}[kind](arguments)
+        return {"entry": _entry, "log": _log, "recording": _recording, "bag": _bag}[kind](arguments)
     except UsageError as error:
         sys.stderr.write(f"fairwitness-verify: {reports.plain(str(error))}\n")
         return USAGE

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fairwitness.hub.config import Config, PublishConfig
-from fairwitness.hub.services import feed, health, identity
+from fairwitness.hub.services import feed, health, identity, public
 from fairwitness.kit import clock, config
 from fairwitness.kit.operate import publish
 from fairwitness.kit.operate.publish import Progress, Publisher, PublishError, Source
@@ -13,7 +13,7 @@ def source() -> Source:
     """Return where the public files of this hub lie."""
     me = identity.load()
     logs = {name: identity.log_folder(name) / "public" for name in identity.LOGS}
-    return Source(feed.root(), logs, me.tick_seconds, me.genesis_sha256)
+    return Source(feed.root(), logs, me.tick_seconds, me.genesis_sha256, public.folder())
 
 
 def publishers() -> list[Publisher]:

@@ -36,6 +36,18 @@ _SMALL = 1 << 16
 _MOST = 1 << 28
 _IMMUTABLE = re.compile(r"feed/v1/(all/[0-9]{1,12}|agencies/[0-9a-f]{64}|inbox/[0-9]{8})", re.ASCII)
 _DAY = re.compile(r"feed/v1/day/all/[0-9]{8}", re.ASCII)
+_PAGE = re.compile(
+    r"(?:es/)?(?:(?:index|requests|agencies|hosts|check)\.html|feed\.atom|(?:requests|agencies)/[a-z0-9.-]{1,80}\.html)"
+    r"|requests/[0-9a-f]{32}\.(?:envelope\.json|tlog-proof)|(?:requests|agencies|summary|public)\.json"
+    r"|static/(?:kit|web)/[a-z-]{1,40}\.(?:css|js|svg)|basemap\.pmtiles",
+    re.ASCII,
+)
+_PAGES = "public.json"
+_KINDS = {
+    ".html": "text/html; charset=utf-8", ".json": "application/json", ".atom": "application/atom+xml; charset=utf-8",
+    ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+    ".tlog-proof": "text/plain; charset=utf-8",
+}  # fmt: skip
 _HEADS = ("join.json", "feed/v1/latest", "log/p/checkpoint", "log/s/checkpoint")
 
 
@@ -64,6 +76,8 @@ def cache_of(path: str) -> Cache | None:
         return Cache.SHORT
     if _IMMUTABLE.fullmatch(path):
         return Cache.IMMUTABLE
+    if _PAGE.fullmatch(path):
+        return Cache.SHORT
     name, _, rest = path.removeprefix("log/").partition("/")
     if path.startswith("log/") and name in LOGS:
         with contextlib.suppress(ProtocolError):
@@ -74,12 +88,16 @@ def cache_of(path: str) -> Cache | None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The hub's public files: folders of the feed and of both ledgers; `genesis`: SHA-256 of its genesis, in hex."""
+    """The hub's public files: folders of the feed and of both ledgers; `genesis`: SHA-256 of its genesis, in hex.
+
+    `pages`: the folder of its public page, if it has one.
+    """
 
     feed: Path
     logs: Mapping[str, Path]
     tick_seconds: int
     genesis: str
+    pages: Path | None = None
 
 
 class Target(Protocol):
@@ -112,13 +130,13 @@ class BucketTarget:
     def create(self, path: str, data: bytes, cache: Cache) -> None:
         """See Target."""
         try:
-            self._bucket.create(path, data, _headers(cache))
+            self._bucket.create(path, data, _headers(path, cache))
         except BlobExists:
             raise Differs(path) from None
 
     def replace(self, path: str, data: bytes, cache: Cache) -> None:
         """See Target."""
-        self._bucket.replace(path, data, _headers(cache))
+        self._bucket.replace(path, data, _headers(path, cache))
 
 
 class FolderTarget:
@@ -243,6 +261,7 @@ class Publisher:
             self._head(f"log/{name}/checkpoint", head)
         self._head("feed/v1/latest", b"%d\n" % tick)
         self._head("join.json", join)
+        self._public(source)
         return Progress(self._to, source.genesis, sizes, tick, closed, named, clock.now())
 
     @staticmethod
@@ -308,6 +327,26 @@ class Publisher:
                 self._put(self._target.replace, path, data, Cache.SHORT if day == today else Cache.IMMUTABLE)
         return max([before.closed, *(day for day in days if day < today)])
 
+    def _public(self, source: Source) -> None:
+        """Bring the public page up to date: first what changed, the list of its files last. One that just changes waits."""
+        if source.pages is None or not (source.pages / _PAGES).exists():
+            return
+        listed = (source.pages / _PAGES).read_bytes()
+        held = self._target.get(_PAGES, _MOST)
+        if held == listed:
+            return
+        there: dict[str, str] = {}
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            there = dict(json.loads(held or b"{}")["files"])
+        for path, digest in sorted(json.loads(listed)["files"].items()):
+            if there.get(path) == digest or cache_of(path) is None:
+                continue
+            data = (source.pages / path).read_bytes()
+            if hashlib.sha256(data).hexdigest() != digest:
+                return
+            self._put(self._target.replace, path, data, Cache.SHORT)
+        self._put(self._target.replace, _PAGES, listed, Cache.SHORT)
+
     # -- one file
 
     def _once(self, path: str, read: Callable[[], bytes]) -> None:
@@ -371,8 +410,9 @@ def _numbers(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
 
 
-def _headers(cache: Cache) -> dict[str, str]:
-    return {"Cache-Control": cache.header, "Content-Type": KIND}
+def _headers(path: str, cache: Cache) -> dict[str, str]:
+    kind = _KINDS.get(Path(path).suffix, KIND) if _PAGE.fullmatch(path) and path != "join.json" else KIND
+    return {"Cache-Control": cache.header, "Content-Type": kind}
 
 
 def _size(head: bytes) -> int:

@@ -81,12 +81,12 @@ _LEGAL: Mapping[str, str | Promise] = {
     "other": _("other"),
 }
 _RULES: Mapping[str, str | Promise] = {
-    "moderation.vague": _("the text does not say what happened and what to look for"),
-    "moderation.purpose": _("a purpose that this hub does not serve"),
-    "moderation.person": _("the text points at a person who is no suspect, or at a group"),
-    "moderation.proportion": _("the area or the window is too wide for what happened"),
-    "moderation.duplicate": _("the same is asked by another request"),
-    "request.signers": _("the signatures are not those of two current officers of the agency"),
+    "moderation.vague": _("The text does not say what happened and what to look for."),
+    "moderation.purpose": _("This hub does not serve this purpose."),
+    "moderation.person": _("The text points at a person who is no suspect, or at a group."),
+    "moderation.proportion": _("The area or the window is too wide for what happened."),
+    "moderation.duplicate": _("Another request asks the same."),
+    "request.signers": _("The signatures are not those of two current officers of the agency."),
 }
 
 
