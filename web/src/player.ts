@@ -144,7 +144,7 @@ class FairPlayer extends HTMLElement {
     return (Math.min(Math.max(event.clientX - box.left, 0), box.width) / box.width) * this.duration;
   }
 
-  private seek(to: number): void {
+  seek(to: number): void {
     this.video.currentTime = Math.min(Math.max(to, 0), Math.max(this.duration - 0.01, 0));
     this.show();
   }
@@ -221,6 +221,9 @@ class FairPlayer extends HTMLElement {
       node.setAttribute("aria-valuenow", at.toFixed(2));
       node.setAttribute("aria-valuetext", this.text(at));
     }
+    // Where it stands, for a form that writes something down about this moment.
+    const moment = this.closest("form")?.elements.namedItem(`${this.getAttribute("prefix") ?? ""}at`);
+    if (moment instanceof HTMLInputElement) moment.value = now.toFixed(3);
     const kept = this.bar.querySelector<HTMLElement>(".player-kept");
     if (kept) {
       kept.style.left = share(this.start);
@@ -234,3 +237,15 @@ class FairPlayer extends HTMLElement {
 }
 
 customElements.define("fw-player", FairPlayer);
+
+// <button data-seek="12.5" data-player="clip-01.mp4"> moves the player inside the element with data-plays="clip-01.mp4".
+document.addEventListener("click", (event) => {
+  const button = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-seek]") : null;
+  if (!button) return;
+  const { seek, player } = button.dataset;
+  const found = document.querySelector(`[data-plays="${CSS.escape(player ?? "")}"] fw-player`);
+  if (!(found instanceof FairPlayer)) return;
+  found.seek(Number(seek));
+  found.scrollIntoView({ block: "nearest" });
+  found.focus();
+});

@@ -10,4 +10,5 @@ PLACES = (
     Place("agency_start", _("Start"), "house", (*STAFF, "admin"), under="/"),
     Place("agency_cases", _("Cases"), "folder-open", STAFF),
     Place("agency_requests", _("Requests"), "send", STAFF),
+    Place("agency_evidence", _("Evidence"), "file-video", STAFF),
 )

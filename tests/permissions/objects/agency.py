@@ -2,7 +2,7 @@
 
 from django.contrib.auth import get_user_model
 
-from fairwitness.agency.models import Case, CustodyRecord, Officer, Response, Touch
+from fairwitness.agency.models import Case, CustodyRecord, Notice, Officer, Request, Response, Touch
 from fairwitness.agency.services import cases
 
 
@@ -39,7 +39,37 @@ def _noted(user):
     return {**_case(user), "note_id": 1}
 
 
+def _response(user):
+    """Return a response, its request and a hold on it, of a case that is none of theirs; where all are, names of nothing."""
+    ids = _touch(user)
+    if user.role in cases.SEE_ALL:
+        return {**ids, "response_id": "0" * 64, "request_id": "0" * 32, "hold_id": 0, "annotation_id": 0, "notice_id": 0,
+                "export_id": "0" * 32}  # fmt: skip
+    other = Officer.objects.exclude(user=user).get()
+    case = Case.objects.create(number="26-2", offense="nibrs:240", opened_by=other, opened_at=0)
+    request = Request.objects.create(
+        id="1" * 32, case=case, state="published", payload=b"", drafted_by=other, draft_signature=b"", emergency=False,
+        created_at=0, expires_at=0,
+    )  # fmt: skip
+    response = Response.objects.create(
+        id=f"{other.pk + 1:064x}", request=request, state="accepted", sealed="0" * 64, size=1, tick=0, inbox_day="20260101",
+        collected_at=0,
+    )  # fmt: skip
+    notice = Notice.objects.create(kind="withdrawn", request=request, response=response, at=0)
+    return {**ids, "response_id": response.pk, "request_id": request.pk, "annotation_id": 1, "notice_id": notice.pk}
+
+
 OBJECTS = {
+    **dict.fromkeys(
+        (
+            "agency_responses", "agency_response", "agency_response_open", "agency_response_accept", "agency_response_decline",
+            "agency_look", "agency_picture", "agency_part", "agency_notice_seen", "agency_evidence_item", "agency_annotate",
+            "agency_annotation_strike", "agency_download", "agency_report", "agency_hold", "agency_use", "agency_hold_lift",
+            "agency_export_download", "agency_export_new",
+        ),
+        _response,
+    ),
+    "agency_case_report": _case,
     "agency_case": _case,
     "agency_case_note": _case,
     "agency_case_note_strike": _noted,

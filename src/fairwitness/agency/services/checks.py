@@ -90,7 +90,7 @@ def _clips(response: Response) -> Check:
         _("Clips are those that were signed for"),
         "ok",
         _(
-            "Each clip's fingerprint is the one in the signed cover sheet; each plays; none holds anything but pictures and sound. "
+            "Each clip's fingerprint is the one in the signed cover sheet; each plays; none holds more than pictures and sound. "
             "Each lies sealed under a key of its own for this answer."
         ),
         tuple((clip.name, clip.sha256) for clip in clips),

@@ -85,6 +85,11 @@ def of(response: Response) -> list[Step]:
     return [_step(link, people.get(link.actor)) for link in links]
 
 
+def step_of(link: CustodyRecord) -> Step:
+    """Return one link in words."""
+    return _step(link, Officer.objects.select_related("user").filter(actor=link.actor).first())
+
+
 def purpose_of(link: CustodyRecord) -> str:
     """Return why a link was written, as it was signed."""
     return CustodyEvent.from_statement(dsse.Envelope.parse(bytes(link.envelope)).payload).purpose
