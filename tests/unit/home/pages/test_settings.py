@@ -21,7 +21,6 @@ def test_everybody_has_settings_and_each_only_theirs(home):
         assert member.get(f"/settings/{path}").status_code == 403, path
 
 
-@pytest.mark.claim("P5")
 def test_a_channel_is_added_tested_and_removed_and_a_company_learns_only_what_was_ticked(home, sent):
     client = paired()
     url = "/settings/notify"
@@ -71,7 +70,7 @@ def test_the_minute_of_the_daily_message(home):
         assert client.post("/settings/notify", told | bad).status_code == 422, bad
 
 
-@pytest.mark.claim("P4")
+@pytest.mark.claim("P3")
 def test_choices_are_kept_here_and_say_so(home):
     home.world.publish(home.world.request(1))
     home.tick()
