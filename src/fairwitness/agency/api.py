@@ -274,15 +274,15 @@ def draft_request(request: HttpRequest, case_id: int, body: DraftIn) -> dict[str
 
 
 @api.get("/requests", auth=HANDLERS)
-def list_requests(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
-    """List requests, the newest first."""
-    return {"requests": [_request(item) for item in Request.objects.select_related("drafted_by", "approved_by")]}
+def list_requests(request: HttpRequest) -> dict[str, Any]:
+    """List the requests of one's cases, the newest first."""
+    return {"requests": [_request(item) for item in requests.listing(_me(request))]}
 
 
-@api.get("/requests/{request_id}", auth=HANDLERS)
-def get_request(request: HttpRequest, request_id: str) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
+@api.get("/requests/{request_id}", auth=OWN_CASE)
+def get_request(request: HttpRequest, request_id: str) -> dict[str, Any]:
     """Show a request."""
-    return _request(requests.get(request_id))
+    return _request(requests.seen_by(_me(request), request_id))
 
 
 @api.post("/requests/{request_id}/approve", auth=SUPERVISOR)
@@ -291,10 +291,11 @@ def approve_request(request: HttpRequest, request_id: str) -> dict[str, Any]:
     return _request(requests.approve(_me(request), requests.get(request_id)))
 
 
-@api.post("/requests/{request_id}/withdraw", auth=SIGNERS)
+@api.post("/requests/{request_id}/withdraw", auth=gate.Session("officer", "supervisor", per_object=True))
 def withdraw_request(request: HttpRequest, request_id: str, body: ReasonIn) -> dict[str, Any]:
     """End a request early."""
-    return _request(requests.withdraw(_me(request), requests.get(request_id), body.reason))
+    me = _me(request)
+    return _request(requests.withdraw(me, requests.seen_by(me, request_id), body.reason))
 
 
 @api.get("/requests/{request_id}/responses", auth=HANDLERS)

@@ -8,10 +8,22 @@ from fairwitness.agency.services import cases
 
 def _touch(user):
     """Return a touch of another officer, while the one who asks is an officer too."""
-    Officer.objects.create(user=user, actor=f"o-{user.pk}", public_key=user.username.encode().ljust(32), created_at=0)
+    Officer.objects.create(
+        user=user,
+        actor=f"o-{user.pk}",
+        public_key=user.username.encode().ljust(32),
+        created_at=0,
+        trained_until=2**40,
+        renewed_at=0,
+    )
     other = get_user_model().objects.create(username=f"not-{user.username}", display_name="X", role=user.role, created_at=0)
     officer = Officer.objects.create(
-        user=other, actor=f"o-{other.pk}", public_key=other.username.encode().ljust(32), created_at=0
+        user=other,
+        actor=f"o-{other.pk}",
+        public_key=other.username.encode().ljust(32),
+        created_at=0,
+        trained_until=2**40,
+        renewed_at=0,
     )
     response = Response.objects.create(
         id=f"{other.pk:064x}", state="collected", sealed="0" * 64, size=1, tick=0, inbox_day="20260101", collected_at=0
@@ -39,6 +51,23 @@ def _noted(user):
     return {**_case(user), "note_id": 1}
 
 
+def _request(user):
+    """Return a request of a case that an officer is no member of; whoever sees every case gets one that does not exist."""
+    case = _case(user)["case_id"]
+    if not case:
+        return {"request_id": "0" * 32}
+    other = Officer.objects.exclude(user=user).get()
+    made = Request.objects.create(
+        id="1" * 32, case_id=case, state="published", payload=b"", drafted_by=other, draft_signature=b"", emergency=False,
+        created_at=0, expires_at=2**40,
+    )  # fmt: skip
+    return {"request_id": made.pk}
+
+
+def _changed(user):
+    return {**_request(user), "change_id": 1}
+
+
 def _response(user):
     """Return a response, its request and a hold on it, of a case that is none of theirs; where all are, names of nothing."""
     ids = _touch(user)
@@ -62,20 +91,47 @@ def _response(user):
 OBJECTS = {
     **dict.fromkeys(
         (
-            "agency_responses", "agency_response", "agency_response_open", "agency_response_accept", "agency_response_decline",
-            "agency_look", "agency_picture", "agency_part", "agency_notice_seen", "agency_evidence_item", "agency_annotate",
-            "agency_annotation_strike", "agency_download", "agency_report", "agency_hold", "agency_use", "agency_hold_lift",
-            "agency_export_download", "agency_export_new",
+            "agency_responses",
+            "agency_response",
+            "agency_response_open",
+            "agency_response_accept",
+            "agency_response_decline",
+            "agency_look",
+            "agency_picture",
+            "agency_part",
+            "agency_notice_seen",
+            "agency_evidence_item",
+            "agency_annotate",
+            "agency_annotation_strike",
+            "agency_download",
+            "agency_report",
+            "agency_hold",
+            "agency_use",
+            "agency_hold_lift",
+            "agency_export_download",
+            "agency_export_new",
         ),
         _response,
     ),
     "agency_case_report": _case,
+    "agency_request_new": _case,
+    "agency_request_check": _case,
+    "agency_request": _request,
+    "agency_request_edit": _request,
+    "agency_request_approve": _request,
+    "agency_request_return": _request,
+    "agency_request_withdraw": _request,
+    "agency_request_extend": _request,
+    "agency_request_change": _changed,
+    "agency_request_resolve": _request,
     "agency_case": _case,
     "agency_case_note": _case,
     "agency_case_note_strike": _noted,
     "agency_case_member_add": _case,
     "agency_case_member_remove": _case,
     "get_case": _case,
+    "get_request": _request,
+    "withdraw_request": _request,
     "get_touch": _touch,
     "touched_manifest": _touch,
     "touched_content": _touch,
