@@ -77,7 +77,11 @@ class FairPlayer extends HTMLElement {
     this.bar = document.createElement("div");
     this.bar.className = "player-bar";
     if (strip) this.bar.append(strip);
-    this.head = this.slider("player-head", "position", () => this.video.currentTime, (to) => this.seek(to));
+    if (this.trims) {
+      // Between two handles that may meet it, the position is a mark; a tap on the strip or the keys move it.
+      this.head = document.createElement("span");
+      this.head.className = "player-head";
+    } else this.head = this.slider("player-head", "position", () => this.video.currentTime, (to) => this.seek(to));
     if (this.trims) {
       this.handles = [
         this.slider("player-handle from", "from", () => this.start, (to) => this.trim(to, undefined)),
@@ -216,6 +220,7 @@ class FairPlayer extends HTMLElement {
     for (const [node, at] of [[this.head, now], [from, this.start], [to, this.end]] as const) {
       if (!node) continue;
       node.style.left = share(at);
+      if (node.getAttribute("role") !== "slider") continue;
       node.setAttribute("aria-valuemin", "0");
       node.setAttribute("aria-valuemax", this.duration.toFixed(2));
       node.setAttribute("aria-valuenow", at.toFixed(2));

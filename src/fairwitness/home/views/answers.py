@@ -238,8 +238,14 @@ def _chosen(clip: AnswerClip) -> dict[str, Any]:
         "seconds": end - clip.cut_start,
         "joined": len(clip.pieces.all()) + 1,
         "blur": blur_url(clip.answer_id, clip.position + 1),
-        "audible": clip.recording is not None,
+        "part": clip.cut_start > 0 or _ends_early(clip, end),
     }
+
+
+def _ends_early(clip: AnswerClip, end: float) -> bool:
+    last = clip.pieces.last()
+    recording = clip.recording if last is None else last.recording
+    return recording is not None and end < (0.0 if last is None else last.offset) + recording.seconds - 0.5
 
 
 @gate.require("owner", "member")

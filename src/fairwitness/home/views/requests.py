@@ -2,6 +2,7 @@
 
 import hashlib
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
@@ -12,8 +13,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from fairwitness.home.errors import unknown
 from fairwitness.home.models import Answer, Camera, Request
-from fairwitness.home.services import answers, cameras, follower, household, matching, optouts, requests
+from fairwitness.home.services import answers, cameras, follower, household, matching, notifier, optouts, previews, requests
 from fairwitness.home.services.matching import OwnClips
 from fairwitness.home.services.requests import RequestView
 from fairwitness.kit.accounts import gate
@@ -35,6 +37,7 @@ def inbox(request: HttpRequest) -> HttpResponseBase:
         "aside": [one for one in found if one.state == "live" and (one.muted or one.ignored)],
         "past": [one for one in everything if one.state != "live"],
         "refused": len(requests.refused()),
+        "news": notifier.badge(),
         "feed": follower.status(),
         "answers": Answer.objects.exclude(state="cancelled").count(),
         "cameras": Camera.objects.count(),
@@ -113,6 +116,23 @@ def _own(own: tuple[OwnClips, ...]) -> list[dict[str, Any]]:
         }
         for one in own
     ]
+
+
+@gate.require("owner", "member")
+@never_cache
+@require_safe
+def clip(request: HttpRequest, request_id: str, recording_id: int) -> HttpResponseBase:
+    """One own recording of a request's time, to look at. Raises Refused for one that is not of it."""
+    row = requests.get(request_id)
+    for camera in matching.own_clips(row):
+        for piece in camera.pieces:
+            if piece.recording == recording_id:
+                end = min(piece.cut_end, piece.cut_start + previews.MAX_SECONDS)
+                asked = urlencode({"from": piece.cut_start, "to": end, "sound": "true"})
+                source = f"{reverse('home:recording_preview', args=[recording_id])}?{asked}"
+                context = {"view_id": row.pk, "agency": row.agency_name, "name": camera.name, "piece": piece, "source": source}
+                return render(request, "home/request_clip.html", context)
+    raise unknown("recording")
 
 
 @gate.require("owner")
