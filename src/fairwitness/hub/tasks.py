@@ -4,7 +4,7 @@ Every job can be run again at any time and catches up from what is stored.
 """
 
 from fairwitness.hub.config import Config
-from fairwitness.hub.services import calls, inbox, legal, moderation, publishing, requests, tokens, uploads
+from fairwitness.hub.services import calls, inbox, legal, moderation, public, publishing, requests, tokens, uploads
 from fairwitness.kit import config
 from fairwitness.kit.accounts import services as accounts
 from fairwitness.kit.beat import Job
@@ -14,6 +14,7 @@ def beat_jobs() -> list[Job]:
     """Return the hub's jobs."""
     return [
         *([Job("publish", 10, publishing.beat, at_start=True, lane="publish")] if config.current(Config).publish else []),
+        Job("public", 10, public.draw, at_start=True, lane="public"),
         Job("emergency_review", 30, moderation.withdraw_unreviewed, at_start=True),
         Job("requests_expire", 60, requests.expire, at_start=True),
         Job("inbox_epoch", 60, inbox.close_days, at_start=True),

@@ -43,6 +43,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.claim("SG07")
 def test_every_request_ever_is_there_in_its_state(pages):
     found = {int(one["id"], 16): one for one in json.loads((pages / "requests.json").read_bytes())["requests"]}
     assert {number: one["state"] for number, one in found.items()} == STATES
