@@ -49,10 +49,10 @@ class Print:
     agrees: bool | None
 
 
-def steps(request: HttpRequest, current: str) -> list[Step]:
-    """Return the steps of what this browser is doing: the whole set-up, or one more camera."""
+def steps(request: HttpRequest, current: str, *, whole: bool = False) -> list[Step]:
+    """Return the steps of what this browser is doing: the `whole` set-up, or one more camera."""
     names = {"camera": _("Camera"), "video": _("Video"), "keep": _("Keeping")}
-    if MODE in request.session:
+    if whole or MODE in request.session:
         names = {"join": _("Join"), **names} | ({"told": _("Being told")} if notify_url() else {})
     at = list(names).index(current) if current in names else len(names)
     return [Step(label, number == at, number < at) for number, label in enumerate(names.values())]
@@ -101,6 +101,8 @@ def setup(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 def setup_join(request: HttpRequest) -> HttpResponseBase:
     """Read a join file, show what is to be compared, and pin it."""
+    if join.pinned() is None:
+        request.session.setdefault(MODE, [])
     context: dict[str, Any] = {"steps": steps(request, "join"), "typed": {"address": typed.text(request, "address")}}
     problem: Refused | None = None
     act = request.POST.get("act", "")
@@ -121,7 +123,8 @@ def setup_join(request: HttpRequest) -> HttpResponseBase:
             if act == "accept":
                 context |= _compared_again(request)
     elif join.pinned() is not None:
-        context |= {"joined": join.current().join, "prints": _prints(join.fingerprints(join.current().join, ask_witnesses=False))}
+        document = join.current().join
+        context |= {"steps": [], "joined": document, "prints": _prints(join.fingerprints(document, ask_witnesses=False))}
         context["has_invite"] = bool(join.current().invite)
     return render(request, "home/setup_join.html", context | {"problem": problem}, status=problem.status if problem else 200)
 
@@ -290,7 +293,7 @@ def setup_done(request: HttpRequest) -> HttpResponseBase:
         "unplaced": [one for one in listed if one.lat is None],
         "recording": Recorder.objects.filter(kind="rtsp").exists(),
         "notify": notify_url(),
-        "steps": steps(request, "done"),
+        "steps": steps(request, "told", whole=True),
     }
     request.session.pop(MODE, None)
     return render(request, "home/setup_done.html", context)

@@ -176,7 +176,7 @@ def test_without_cameras_or_agencies_the_map_shows_the_world(lone):
 
 def test_steps_are_left_out_and_come_back_to(lone):
     client = browser()
-    client.get("/setup")
+    client.get("/setup/join")  # by its own address, too
     assert follow(client, client.post("/setup/join", {"act": "skip"}))["location"] == "/setup/camera"
     answer = client.post("/setup/camera", {"name": "Porch", "act": "unplaced"})
     camera = Camera.objects.get()
