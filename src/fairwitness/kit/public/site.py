@@ -48,12 +48,17 @@ class Look:
     units: str = "metric"
 
 
+def _built() -> list[Path]:
+    """Return the scripts and styles; those that are built at installation are not there in a bare checkout."""
+    return [path for name in _ASSETS if (path := _KIT / "static" / name).is_file()]
+
+
 @functools.cache
 def program() -> str:
     """Return what draws: the version, and a digest of templates, words and scripts. Pages of two of these may differ."""
     digest = hashlib.sha256()
     paths = [*sorted(Path(__file__).parent.rglob("*.py")), *sorted(_TEMPLATES.rglob("*.html")), _CATALOGUE]
-    for path in [*paths, *(_KIT / "static" / name for name in _ASSETS)]:
+    for path in [*paths, *_built()]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return f"fairwitness {metadata.version('fairwitness')} {digest.hexdigest()[:16]}"
 
@@ -301,8 +306,8 @@ class Site:
     def _assets(self) -> None:
         if self.files.get("static/kit/base.css"):
             return
-        for name in _ASSETS:
-            self._put(f"static/{name}", (_KIT / "static" / name).read_bytes())
+        for path in _built():
+            self._put(path.relative_to(_KIT).as_posix(), path.read_bytes())
         if self._basemap is not None and self.look.basemap:
             self._put(_BASEMAP, self._basemap.read_bytes())
         elif self.look.basemap:
