@@ -79,8 +79,8 @@ def test_from_the_inbox_to_the_receipt_on_a_phone(town, story, resident):
     page.get_by_role("button", name="Go on").click()
 
     step(page, "Words")
-    page.get_by_label("What you saw or heard").fill("The red car came past twice.")
     who.look("answer-words", spanish=True)
+    page.get_by_label("What you saw or heard").fill("The red car came past twice.")
     page.get_by_role("button", name="Go on").click()
 
     step(page, "Check and send")
