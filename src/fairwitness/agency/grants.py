@@ -7,7 +7,11 @@ record, case, hold or withdrawal can be removed.
 from fairwitness.kit.postgresql.grants import ANY, APPEND, Grant
 
 GRANTS = {
-    "agency.officer": Grant(insert=True, update=("public_key", "created_at", "removed_at")),
+    "agency.officer": Grant(
+        insert=True, update=("public_key", "created_at", "removed_at", "trained_until", "training", "renewed_at")
+    ),
+    "agency.freeze": Grant(insert=True, update=("lifted_by_id", "lifted_at")),
+    "agency.retentionclass": ANY,
     "agency.case": APPEND,
     "agency.casemember": Grant(insert=True, update=("removed_at",)),
     "agency.casenote": Grant(insert=True, update=("struck_at", "struck_by_id")),

@@ -11,13 +11,20 @@ from django.db import models
 
 
 class Officer(models.Model):
-    """A person of the agency with a signing key of their own. `actor` is the pseudonym in custody records."""
+    """A person of the agency with a signing key of their own. `actor` is the pseudonym in custody records.
+
+    `trained_until`: when their training runs out (`training` says which it was); `renewed_at`: when somebody last confirmed
+    that they need access.
+    """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="officer")
     actor = models.CharField(max_length=64, unique=True)
     public_key = models.BinaryField(max_length=32, unique=True)
     created_at = models.BigIntegerField()
     removed_at = models.BigIntegerField(null=True)
+    trained_until = models.BigIntegerField()
+    training = models.CharField(max_length=120, blank=True)
+    renewed_at = models.BigIntegerField()
 
     class Meta:
         """One order everywhere."""
@@ -26,6 +33,40 @@ class Officer(models.Model):
 
     def __str__(self) -> str:
         return self.actor
+
+
+class Freeze(models.Model):
+    """The whole agency stands still: from `at` on nobody but an administrator may do anything, until it is lifted."""
+
+    by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+")
+    at = models.BigIntegerField()
+    reason = models.CharField(max_length=300)
+    lifted_by = models.ForeignKey(Officer, on_delete=models.PROTECT, related_name="+", null=True)
+    lifted_at = models.BigIntegerField(null=True)
+
+    class Meta:
+        """The newest first."""
+
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class RetentionClass(models.Model):
+    """How long accepted evidence of some offences stays before a supervisor has to look at it again. Nothing goes by itself."""
+
+    name = models.CharField(max_length=80, unique=True)
+    days = models.IntegerField()
+    offenses = models.JSONField(default=list)
+
+    class Meta:
+        """The shortest first."""
+
+        ordering: ClassVar = ["days", "name"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Case(models.Model):

@@ -11,4 +11,6 @@ PLACES = (
     Place("agency_cases", _("Cases"), "folder-open", STAFF),
     Place("agency_requests", _("Requests"), "send", STAFF),
     Place("agency_evidence", _("Evidence"), "file-video", STAFF),
+    Place("agency_review", _("Review"), "scale", ("supervisor",)),
+    Place("agency_admin", _("Administration"), "users", ("admin",), under="/admin"),
 )

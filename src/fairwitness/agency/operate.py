@@ -14,6 +14,8 @@ from fairwitness.kit.operate.metrics import Metric, Sample
 from fairwitness.kit.operate.role import BackupPlan, Operations
 
 MEANINGS = {
+    "lapse_days": "days without a sign-in after which a person's access ends by itself",
+    "training_days": "days that a recorded training counts",
     "agency": "this agency's id, as registered with the hub",
     "ori": "originating agency identifier",
     "state": "two letters of the state; US for a federal agency",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fairwitness.agency.services import changes, collect, custody, node, requests, status, triage, withdrawals
+from fairwitness.agency.services import access, changes, collect, custody, node, requests, status, triage, withdrawals
 from fairwitness.kit.accounts import services as accounts
 from fairwitness.kit.beat import Job
 
@@ -25,6 +25,7 @@ def beat_jobs() -> list[Job]:
         Job("status", minute, _if_joined(status.send), lane="custody"),
         Job("triage", min(_HOUR, settings.collect_seconds), triage.escalate, lane="retention", at_start=True),
         Job("retention", min(_HOUR, settings.collect_seconds), _if_joined(triage.destroy_due), lane="retention"),
+        Job("lapse", _HOUR, access.lapse, lane="retention"),
         Job("sessions", _DAY, accounts.clear_expired, lane="retention"),
     ]
 

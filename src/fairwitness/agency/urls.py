@@ -4,7 +4,7 @@ from django.urls import path
 
 from fairwitness.agency.api import api
 from fairwitness.agency.operate import OPERATIONS
-from fairwitness.agency.views import cases, evidence, exports, holds, requests, start, triage
+from fairwitness.agency.views import administration, cases, evidence, exports, holds, requests, start, triage
 from fairwitness.kit.operate.views import operated
 from fairwitness.kit.urls import common
 
@@ -31,6 +31,25 @@ urlpatterns = [
     path("cases/<int:case_id>/notes/<int:note_id>/strike", cases.strike, name="agency_case_note_strike"),
     path("cases/<int:case_id>/members/add", cases.add_member, name="agency_case_member_add"),
     path("cases/<int:case_id>/members/remove", cases.remove_member, name="agency_case_member_remove"),
+    path("review", administration.due, name="agency_review"),
+    path("review/people/<int:officer_id>/confirm", administration.confirm, name="agency_review_confirm"),
+    path("admin", administration.people, name="agency_admin"),
+    path("admin/people/add", administration.add, name="agency_admin_add"),
+    path("admin/people/<int:officer_id>", administration.person, name="agency_admin_person"),
+    path("admin/people/<int:officer_id>/train", administration.train, name="agency_admin_train"),
+    path("admin/people/<int:officer_id>/renew", administration.renew, name="agency_admin_renew"),
+    path("admin/people/<int:officer_id>/freeze", administration.stop, name="agency_admin_stop"),
+    path("admin/people/<int:officer_id>/unfreeze", administration.go_on, name="agency_admin_go_on"),
+    path("admin/people/<int:officer_id>/sign-out", administration.sign_out, name="agency_admin_sign_out"),
+    path("admin/people/<int:officer_id>/code", administration.new_code, name="agency_admin_code"),
+    path("admin/people/<int:officer_id>/remove", administration.remove, name="agency_admin_remove"),
+    path("admin/registration.json", administration.registration, name="agency_admin_registration"),
+    path("admin/freeze", administration.freeze_all, name="agency_admin_freeze"),
+    path("admin/thaw", administration.thaw, name="agency_admin_thaw"),
+    path("admin/retention", administration.classes, name="agency_retention"),
+    path("admin/retention/<int:pk>/remove", administration.drop_class, name="agency_retention_drop"),
+    path("admin/record", administration.record, name="agency_audit"),
+    path("admin/record.csv", administration.record_csv, name="agency_audit_csv"),
     path("requests/<str:request_id>/responses", triage.queue, name="agency_responses"),
     path("responses/<str:response_id>", triage.response, name="agency_response"),
     path("responses/<str:response_id>/open", triage.open_response, name="agency_response_open"),

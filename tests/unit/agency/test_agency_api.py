@@ -141,7 +141,9 @@ TABLES = {
     "auditrecord": "id at actor action subject case words",
     "casemember": "id case officer added_by added_at removed_at",
     "casenote": "id case officer at text struck_at struck_by",
-    "officer": "id user actor public_key created_at removed_at",
+    "officer": "id user actor public_key created_at removed_at trained_until training renewed_at",
+    "freeze": "id by at reason lifted_by lifted_at",
+    "retentionclass": "id name days offenses",
     "case": "id number offense title opened_by opened_at",
     "request": "id case state payload drafted_by draft_signature approved_by envelope emergency created_at expires_at "
     "log_index proof refusal ended_at key_destroyed_at",

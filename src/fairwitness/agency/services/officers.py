@@ -16,14 +16,15 @@ from fairwitness_core.model.agency import AgencyKey
 
 from fairwitness.agency.errors import missing
 from fairwitness.agency.models import Mark, Officer
-from fairwitness.agency.services import node
+from fairwitness.agency.services import audit, freeze, node
 from fairwitness.kit import clock, files
 from fairwitness.kit.accounts import services as accounts
 from fairwitness.kit.accounts.models import User
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.operate.rotate import NEXT
 
-KEY_LIFE_S = 3 * 365 * 86400
+_DAY = 86400
+KEY_LIFE_S = 3 * 365 * _DAY
 SIGNERS = ("officer", "supervisor")
 KEY_MADE = "agency_key"
 KEY_CHANGED = "agency_key_changed"
@@ -38,17 +39,31 @@ class Enrolled:
     code: str
 
 
-def enrol(username: str, display_name: str, role: str, by: Officer | None = None) -> Enrolled:
+def enrol(
+    username: str,
+    display_name: str,
+    role: str,
+    by: Officer | None = None,
+    *,
+    training: str = "",
+    trained_until: int | None = None,
+) -> Enrolled:
     """Add a person with an account, a pseudonym and a signing key. Raises Refused.
 
-    `by` is the administrator who does it; None from the command line. The key counts once the hub has logged it.
+    `by` is the administrator who does it; None from the command line. Whoever adds a person says that they are trained, until
+    `trained_until` (Unix seconds; the usual time where None is given). The key counts once the hub has logged it.
     """
     _only_admin(by)
+    now = clock.now()
+    until = now + node.settings().training_days * _DAY if trained_until is None else trained_until
     user = accounts.create_user(username, display_name, role)
     actor = f"o-{random.token_bytes(4).hex()}"
     key = SigningKey.generate()
     node.put_secret(node.key_file("officers", actor), key.seed)
-    officer = Officer.objects.create(user=user, actor=actor, public_key=key.public.raw, created_at=clock.now())
+    officer = Officer.objects.create(
+        user=user, actor=actor, public_key=key.public.raw, created_at=now, trained_until=until, training=training, renewed_at=now
+    )
+    audit.note(by, "officer.added", f"officer {actor}", words=role)
     write_registration()
     return Enrolled(officer, accounts.issue_code(user))
 
@@ -61,6 +76,7 @@ def remove(officer: Officer, by: Officer | None = None) -> None:
     accounts.freeze(officer.user)
     with transaction.atomic():
         Officer.objects.filter(pk=officer.pk, removed_at=None).update(removed_at=clock.now())
+        audit.note(by, "officer.removed", f"officer {officer.actor}")
     node.shred(node.key_file("officers", officer.actor))
     write_registration()
 
@@ -94,6 +110,12 @@ def need(officer: Officer, *roles: str) -> None:
         raise Refused(403, "officer.removed", "This person has no access any more.")
     if officer.user.role not in roles:
         raise Refused(403, "auth.role", "Your role may not do this.", f"Ask a {' or '.join(roles)}.")
+    if officer.user.role == "admin":
+        return
+    if freeze.now() is not None:
+        raise Refused(403, "agency.frozen", "This agency is frozen: nobody can do anything.", "Ask an administrator why.")
+    if officer.trained_until <= clock.now():
+        raise Refused(403, "officer.training", "Your training has run out.", "An administrator records the new one.")
 
 
 def public_key(officer: Officer) -> PublicKey:

@@ -17,6 +17,7 @@ from fairwitness_core.crypto import random
 
 from fairwitness.kit import clock, config, secrets_store
 from fairwitness.kit.accounts import gate
+from fairwitness.kit.accounts.acts import tell
 from fairwitness.kit.accounts.models import (
     ROLES,
     STAGE_ENROLLING,
@@ -72,6 +73,7 @@ def create_user(
             oidc_login=oidc_login,
         )
     log(Event.USER_CREATED, role=role)
+    tell("account.created", user, words=role)
     return user
 
 
@@ -83,6 +85,7 @@ def issue_code(user: User) -> str:
     with transaction.atomic():
         EnrolmentCode.objects.filter(user=user, used_at=None).delete()
         EnrolmentCode.objects.create(user=user, code_hash=_code_hash(code), created_at=now, expires_at=now + hours * 3600)
+        tell("account.code_issued", user)
     return "-".join(code[i : i + 5] for i in range(0, len(code), 5))
 
 
@@ -117,6 +120,7 @@ def open_session(request: HttpRequest, user: User, method: str) -> SignIn:
     hours = config.current(config.RoleConfig).session_hours
     found = _open(request, user, STAGE_FULL, method, clock.now() + hours * 3600)
     log(Event.SIGNED_IN, role=user.role, method=method)
+    tell("account.signed_in", user, words=method)
     return found
 
 
@@ -162,6 +166,7 @@ def revoke_all(user: User) -> int:
     count = sessions_of(user).update(revoked_at=clock.now())
     if count:
         log(Event.SESSION_REVOKED, count=count)
+        tell("account.sessions_ended", user, words=str(count))
     return count
 
 
@@ -175,12 +180,14 @@ def freeze(user: User) -> None:
         sessions_of(user).update(revoked_at=now)
     user.frozen = True
     log(Event.USER_FROZEN, role=user.role)
+    tell("account.frozen", user)
 
 
 def unfreeze(user: User) -> None:
     """Let a frozen account act again; its old sessions stay ended."""
     User.objects.filter(pk=user.pk).update(frozen=False)
     user.frozen = False
+    tell("account.unfrozen", user)
 
 
 def passkeys_of(user: User) -> QuerySet[Authenticator]:
@@ -211,6 +218,7 @@ def grant_totp(user: User, hours: int, by: User) -> tuple[TotpGrant, str]:
             secret_wrapped=secrets_store.wrap(secret.encode()),
         )
     log(Event.TOTP_GRANTED, role=user.role, hours=hours)
+    tell("account.totp_granted", user, by=by, words=f"{hours} h")
     return grant, secret
 
 
