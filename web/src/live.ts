@@ -15,6 +15,7 @@ const PATIENCE_MS = 20_000;
 const LEFT_ALONE_MS = 10 * 60_000;
 const BEHIND_S = 4; // further behind than this, the player leaps to the newest pictures
 const KEEP_S = 20;
+const AGAIN_MS = 30_000; // stills for so long, then the stream is tried again
 
 const settings = JSON.parse(document.getElementById("live-settings")?.textContent ?? "{}") as Settings;
 const root = document.getElementById("live");
@@ -113,7 +114,8 @@ class Stream {
 // What can be shown always: the newest picture, fetched anew every five seconds while somebody looks.
 async function stills(): Promise<void> {
   tell(settings.words.still);
-  while (image && !left()) {
+  const until = Date.now() + AGAIN_MS;
+  while (image && !left() && Date.now() < until) {
     await wait(STILL_MS);
     if (left()) break;
     try {
@@ -130,24 +132,25 @@ async function stills(): Promise<void> {
   }
 }
 
+function show(moving: boolean): void {
+  if (video) video.hidden = !moving;
+  if (image) image.hidden = moving;
+  if (full) full.hidden = !moving;
+}
+
 async function watch(): Promise<void> {
   if (!video || !image) return;
   if (again) again.hidden = true;
   moved = Date.now();
-  if ("MediaSource" in window) {
-    tell(settings.words.starting);
-    video.addEventListener("playing", () => {
-      video.hidden = false;
-      image.hidden = true;
-      if (full) full.hidden = false;
-    }, { once: true });
-    if (!(await new Stream(video).run())) {
-      video.hidden = true;
-      image.hidden = false;
-      if (full) full.hidden = true;
-      await stills();
+  video.addEventListener("playing", () => show(true));
+  while (!left()) {
+    if ("MediaSource" in window) {
+      tell(settings.words.starting);
+      if (await new Stream(video).run()) break;
+      show(false);
     }
-  } else await stills();
+    await stills();
+  }
   tell(settings.words.stopped);
   if (again) again.hidden = false;
 }

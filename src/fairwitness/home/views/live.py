@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from fairwitness.home.services import cameras, days, household, live
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import gate
+from fairwitness.kit.errors import Refused
 
 
 @gate.require("owner", "member", "viewer", per_object=True)
@@ -51,9 +52,14 @@ def live_page(request: HttpRequest, camera_id: int) -> HttpResponseBase:
 @never_cache
 @require_safe
 def live_next(request: HttpRequest, camera_id: int) -> HttpResponseBase:
-    """Hand out the pictures behind the cursor `after`; 204 while there are none yet."""
+    """Hand out the pictures behind the cursor `after`; 204 while there are none, which is no fault of whoever asks."""
     household.check_may_see(gate.actor(request), camera_id)
-    found = live.follow(camera_id, request.GET.get("viewer", ""), request.GET.get("after", ""))
+    try:
+        found = live.follow(camera_id, request.GET.get("viewer", ""), request.GET.get("after", ""))
+    except Refused as refusal:
+        if refusal.code != "live.silent":
+            raise
+        found = None
     if found is None:
         return HttpResponse(status=204)
     headers = {"X-Live-Cursor": found.cursor}

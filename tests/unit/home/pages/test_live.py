@@ -22,6 +22,7 @@ from fairwitness.home.adapters.task import Task
 from fairwitness.home.models import Recorder, Source
 from fairwitness.home.services import cameras, live, recorders
 from fairwitness.kit import clock
+from fairwitness.kit.errors import Refused
 from fairwitness.kit.video.make import write_recording
 from tests.harness.rtsp import RtspCamera, until
 from tests.permissions.cases import signed_in
@@ -34,8 +35,8 @@ def footage(tmp_path_factory):
     place = tmp_path_factory.mktemp("footage")
 
     def scene():
-        for i in range(160):
-            yield np.full((90, 160, 3), 50 + i, np.uint8)
+        for i in range(600):
+            yield np.full((90, 160, 3), 50 + i % 180, np.uint8)
 
     write_recording(place / "h264.mp4", scene(), fps=FPS, options={"preset": "ultrafast", "g": str(GROUP)})
     parameters = f"log-level=none:keyint={GROUP}"
@@ -99,9 +100,9 @@ def fetch(home, viewer, after=""):
     return home.watcher.get(f"{home.page}/live/next?viewer={viewer}&after={after}", headers={"accept": "application/json"})
 
 
-def collect(home, viewer, wanted, step=None, seconds=40):
-    """Fetch until so many pictures have come; return the bytes of each run of them and the answers' heads."""
-    data, cursor, heads = b"", "", []
+def collect(home, viewer, wanted, step=None, cursor=""):
+    """Fetch until so many pictures have come; return the bytes, the heads of answers that began anew, and the cursor."""
+    data, heads = b"", []
 
     def more():
         nonlocal data, cursor
@@ -113,8 +114,8 @@ def collect(home, viewer, wanted, step=None, seconds=40):
             heads.extend([answer.headers] if "X-Live-Codec" in answer.headers else [])
         return pictures(data) >= wanted
 
-    until(more, seconds, step)
-    return data, heads
+    until(more, 60, step)
+    return data, heads, cursor
 
 
 def pictures(data):
@@ -139,7 +140,7 @@ def test_nothing_runs_until_somebody_looks_and_it_ends_with_the_last_viewer(watc
     page = watching.watcher.get(f"{watching.page}/live")
     assert page.status_code == 200
     assert not live.watched(watching.porch.pk)  # the page alone starts nothing
-    data, heads = collect(watching, live.viewer(), 20, lambda: growing.step(2))
+    data, heads, _ = collect(watching, live.viewer(), 20, lambda: growing.step(2))
     assert heads[0]["X-Live-Codec"].startswith("avc1.")
     with av.open(io.BytesIO(data)) as found:
         assert found.streams.video[0].codec_context.name == "h264"
@@ -156,13 +157,15 @@ def test_nothing_runs_until_somebody_looks_and_it_ends_with_the_last_viewer(watc
 def test_it_goes_on_into_the_next_segment_on_one_line_of_time(watching, footage):
     growing = Growing(watching.parts, footage / "h264.mp4")
     growing.step(25)
-    first = growing.segment
+    first, viewer = growing.segment, live.viewer()
+    before, heads, cursor = collect(watching, viewer, 5, lambda: growing.step(1))
 
     def step():
-        growing.step(3, anew=growing.count > 40 and growing.segment is first)
+        growing.step(3, anew=growing.segment is first)
 
-    data, heads = collect(watching, live.viewer(), 50, step)
-    assert len(heads) == 2  # each file has its own description
+    after, more, _ = collect(watching, viewer, 50, step, cursor)
+    assert len(heads + more) == 2  # each file has its own description
+    data = before + after
     second = data.index(b"ftyp", 10) - 4
     first_run, second_run = ([int.from_bytes(part[at + 8 : at + 16], "big") for at in _all(part, b"tfdt")] for part in
                              (data[:second], data[second:]))  # fmt: skip
@@ -174,7 +177,7 @@ def test_it_goes_on_into_the_next_segment_on_one_line_of_time(watching, footage)
 def test_what_browsers_do_not_play_is_converted(watching, footage):
     growing = Growing(watching.parts, footage / "h265.mp4")
     growing.step(30)
-    data, heads = collect(watching, live.viewer(), 10, lambda: growing.step(3))
+    data, heads, _ = collect(watching, live.viewer(), 10, lambda: growing.step(3))
     assert heads[0]["X-Live-Codec"].startswith("avc1.")
     with av.open(io.BytesIO(data)) as found:
         assert found.streams.video[0].codec_context.name == "h264"
@@ -203,12 +206,14 @@ def test_viewers_and_cameras_are_limited(watching, footage, monkeypatch):
 
 
 def test_a_recorder_that_gets_nothing_and_a_camera_without_one_are_said(watching, footage):
-    silent = fetch(watching, live.viewer())
-    assert (silent.status_code, silent.json()["error"]["code"]) == (409, "live.silent")
+    assert fetch(watching, live.viewer()).status_code == 204
+    with pytest.raises(Refused, match=r"live\.silent"):
+        live.follow(watching.porch.pk, live.viewer(), "")
     old = watching.parts / "1795449600000.mp4"
     shutil.copyfile(footage / "h264.mp4", old)
     os.utime(old, (1, 1))
-    assert fetch(watching, live.viewer()).json()["error"]["code"] == "live.silent"
+    with pytest.raises(Refused, match=r"live\.silent"):
+        live.follow(watching.porch.pk, live.viewer(), "")
     Recorder.objects.all().delete()
     none = fetch(watching, live.viewer())
     assert (none.status_code, none.json()["error"]["code"]) == (409, "live.none")
