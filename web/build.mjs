@@ -13,7 +13,7 @@ const from = (name) => dirname(createRequire(import.meta.url).resolve(`${name}/p
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 
-for (const entry of ["page", "map", "player", "timeline", "live", "masks"]) {
+for (const entry of ["page", "map", "player", "timeline", "live", "masks", "blur"]) {
   await build({
     root: here,
     configFile: false,

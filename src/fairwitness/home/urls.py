@@ -6,6 +6,7 @@ from fairwitness.home.api import api
 from fairwitness.home.operate import OPERATIONS
 from fairwitness.home.views import (
     answers,
+    blur,
     cameras,
     export,
     household,
@@ -87,6 +88,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("answers/<int:answer_id>/clips/<int:number>/cover", answers.cover, name="home_answer_cover"),
     path("answers/<int:answer_id>/clips/<int:number>/look", answers.look, name="home_answer_look"),
     path("answers/<int:answer_id>/clips/<int:number>/film", answers.film, name="home_answer_film"),
+    path("answers/<int:answer_id>/clips/<int:number>/blur", blur.editor, name="home_blur"),
+    path("answers/<int:answer_id>/clips/<int:number>/blur/film", blur.film, name="home_blur_film"),
     path("answers/<int:answer_id>/who", answers.who, name="home_answer_who"),
     path("answers/<int:answer_id>/words", answers.words, name="home_answer_words"),
     path("answers/<int:answer_id>/check", answers.check, name="home_answer_check"),

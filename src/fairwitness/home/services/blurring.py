@@ -48,7 +48,7 @@ def _due() -> AnswerClip | None:
     return found.order_by("-answer__state", "-look__asked_at", "answer_id", "position").first()
 
 
-def cut_of(clip: AnswerClip) -> Cut:
+def edited(clip: AnswerClip) -> Cut:
     """Return a clip's stretch as its owner edits it: what leaves, with fixed areas and nothing of what moves covered."""
     return delivery.cut_of(clip, (), (), delivery.chosen_file)
 
@@ -63,7 +63,7 @@ def _look(clip: AnswerClip) -> None:
     found: list[Proposal] = []
     try:
         limit = int(max(_LEAST_S, length * _TIMES))
-        for word in following.find(cut_of(clip), seconds=limit, cancelled=_no_more(look)):
+        for word in following.find(edited(clip), seconds=limit, cancelled=_no_more(look)):
             first = word.at if first is None else first
             last = max(last, word.at)
             found += word.found
@@ -107,7 +107,7 @@ def follow(clip: AnswerClip, region_id: int, at: float) -> ClipRegion:
     if not _running.acquire(timeout=2):
         raise Refused(503, "blur.busy", _("A clip is being looked through just now."), _("Try again in a moment."))
     try:
-        track = following.follow(cut_of(clip), at, box, seconds=_FOLLOW_S)
+        track = following.follow(edited(clip), at, box, seconds=_FOLLOW_S)
     except OSError as error:
         raise Refused(404, "recording.gone", _("This recording is not there any more, or cannot be read.")) from error
     finally:
