@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fairwitness_core.model.request import RequestRefused
 
-from core.tests.rules.feed_world import World
+from core.tests.rules.feed_world import _IDENTITIES, World
 from fairwitness.kit.public import commands
 from fairwitness.kit.public.books import Books, place_of
 from fairwitness.kit.public.site import Site
@@ -26,8 +26,8 @@ def _request(world: World, number: int) -> None:
         )
         world.publish(refused)
         return
-    key = {"key": world.request(1).key}
-    world.publish(world.request(number, at=world.now, expires=world.now + 5 * DAY, **key))
+    _IDENTITIES[number] = _IDENTITIES[0]
+    world.publish(world.request(number, at=world.now, expires=world.now + 5 * DAY))
     act(world, number, "approved")
 
 
@@ -36,6 +36,7 @@ def main() -> None:
     commands.ready()
     folder = Path(tempfile.mkdtemp(prefix="fairwitness-public-"))
     world = World()
+    world.recipient(0)
     world.publish(world.authorized())
     world.tick()
     for tick in range(TICKS):
