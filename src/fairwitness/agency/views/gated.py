@@ -53,7 +53,8 @@ def act(
     except (Refused, ProtocolError) as error:
         problem = as_refused(error)
         if repeated:
-            return render(request, "agency/response_logging.html", {"title": title, "back": back, "problem": problem})
+            context = {"title": title, "back": back, "problem": problem, "fields": _fields(request)}
+            return render(request, "agency/response_logging.html", context)
         return refused(problem)
     if said:
         messages.success(request, said)
@@ -63,12 +64,15 @@ def act(
 
 
 def _waiting(request: HttpRequest, title: str, back: str, waiting: Waiting) -> HttpResponseBase:
-    fields = [(name, value) for name, values in request.POST.lists() for value in values if name != "csrfmiddlewaretoken"]
     context = {
-        "title": title, "back": back, "fields": fields, "logged": waiting.logged, "total": waiting.total,
+        "title": title, "back": back, "fields": _fields(request), "logged": waiting.logged, "total": waiting.total,
         "slow": waiting.waited > _SLOW,
     }  # fmt: skip
     return render(request, "agency/response_logging.html", context, status=202)
+
+
+def _fields(request: HttpRequest) -> list[tuple[str, str]]:
+    return [(name, value) for name, values in request.POST.lists() for value in values if name != "csrfmiddlewaretoken"]
 
 
 def my_response(officer: Officer, response_id: str) -> Response:
