@@ -41,9 +41,16 @@ from fairwitness.kit import database
 from fairwitness.kit.accounts import services
 database.migrate_at_start()
 codes = {}
+if role == "agency":
+    from fairwitness.agency.services import officers, setup
+    square = [[-122.35, 37.70], [-122.10, 37.70], [-122.10, 37.90], [-122.35, 37.90], [-122.35, 37.70]]
+    setup.make_keys({"type": "Polygon", "coordinates": [square]})
 for spec in sys.argv[3:]:
     username, shown, kind = spec.split("|")
-    codes[username] = services.issue_code(services.create_user(username, shown, kind))
+    if role == "agency":
+        codes[username] = officers.enrol(username, shown, kind).code
+    else:
+        codes[username] = services.issue_code(services.create_user(username, shown, kind))
 clock.set_clock(lambda: time.time() - 3 * 86400)
 codes["expired"] = services.issue_code(services.create_user("late", "Jo Late", kind))
 print(json.dumps(codes))
@@ -92,7 +99,8 @@ def _running(role: str, folder: Path):
     from fairwitness.kit import config  # noqa: PLC0415 - only where a node runs
 
     # A browser keeps connections open, which the web process waits for when it stops.
-    config.write(folder, {"workers": 1, "name": NAMES[role], "stop_seconds": 2})
+    who = {"agency": "us-ca-harbor", "ori": "CA0010900", "state": "CA"} if role == "agency" else {}
+    config.write(folder, {"workers": 1, "name": NAMES[role], "stop_seconds": 2, **who})
     if role == "agency":
         with (folder / "config.toml").open("a") as file:
             file.write(OIDC)

@@ -232,8 +232,8 @@ def account(request: HttpRequest) -> HttpResponse:
             "passkeys": services.passkeys_of(user),
             "sessions": services.sessions_of(user),
             "this": gate.sign_in_of(request),
-            # At home people are kept on the household's page, at an agency on its administration's.
-            "keeper": user.role in _KEEPERS and config.role_name() == "hub",
+            # At home, people are kept on the household's page.
+            "keeper": user.role in _KEEPERS and config.role_name() != "home",
         },
     )
 
