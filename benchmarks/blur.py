@@ -1,6 +1,6 @@
 """Recall and speed of looking for faces and plates, on the real files of FAIRWITNESS_TEST_DATA: measured, never assumed.
 
-Plates: photographs with a stated plate box (OpenALPR's US, EU and BR scenes, a Romanian dash camera). A plate counts as found when
+Plates: photographs with a stated plate box (OpenALPR's US, EU and BR scenes, a Romanian dash camera). A plate is found when
 at least 90 % of its box would be covered. There is no ground truth for faces in the clips, so it is said what can be: for the one
 face of the head-pose clip, in how many of its pictures the followed box covers what the detector finds in that picture by itself
 at twice the size; for the pedestrians, how many of the faces that this reference finds in single pictures are covered.
