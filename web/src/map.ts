@@ -7,7 +7,7 @@
 //    "shapes": [GeoJSON geometries, such as a jurisdiction], "view": {"lat": 0, "lon": 0, "zoom": 14}}
 // mode="pin":  one point can be dragged or moved by arrow keys; its place goes to the fields named lat and lon of the form around.
 //              Without a point the pin waits in the view's middle, and the fields stay empty until somebody moves it.
-// mode="draw": cells are switched by tap or by Enter on the cross-hair; the list goes to the field named by `field`, as JSON.
+// mode="draw": the first tap (or Enter on the cross-hair) chooses seven cells, each further one switches one; the list goes to the field named by `field`, as JSON.
 import { cellToBoundary, cellsToMultiPolygon, gridDisk, latLngToCell } from "h3-js";
 import * as maplibregl from "maplibre-gl";
 import type { GeoJSONSource, LngLatLike, StyleSpecification } from "maplibre-gl";
@@ -318,7 +318,9 @@ class FairMap extends HTMLElement {
   }
 
   private toggle(cell: string): void {
-    if (!this.chosen.delete(cell)) this.chosen.add(cell);
+    // The smallest area that may be asked about is a cell with its six neighbours: the first choice is that.
+    if (this.chosen.size === 0) this.chosen = new Set(gridDisk(cell, 1));
+    else if (!this.chosen.delete(cell)) this.chosen.add(cell);
     this.told();
   }
 

@@ -14,7 +14,7 @@ def draw(page, cells):
     page.locator("fw-map[data-ready]").wait_for()
     box = page.locator("fw-map canvas").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.locator("#area-facts", has_text="1 cell").wait_for()
+    page.locator("#area-facts", has_text="7 cells").wait_for()
     page.evaluate(
         """([lat, lon]) => document.querySelector("fw-map").dispatchEvent(
             new CustomEvent("choose", { detail: { lat, lon, rings: 1 } }))""",
@@ -88,9 +88,23 @@ def test_a_request_from_the_map_to_its_outcome(town, staff, resident):
     sam.go(f"/requests/{second}")
     sam.page.get_by_role("button", name="Approve and sign").click()
     sam.page.get_by_text("With the hub's moderator").wait_for()
-    mina = town.people["mina"]
-    town.until("it waits for the moderator", lambda: any(one["id"] == second for one in mina.get("/api/requests")["requests"]))
-    mina.post(f"/api/requests/{second}/approve")
+    mina = staff("mina", then="/desk")
+    town.until(
+        "it waits for the moderator",
+        lambda: any(one["id"] == second for one in town.people["mina"].get("/api/requests")["requests"]),
+    )
+    mina.go("/desk")
+    mina.look("desk", spanish=True)
+    mina.page.locator(f'a[href="/desk/requests/{second}"]').click()
+    mina.page.locator("fw-map[data-ready]").wait_for()
+    mina.look("desk-request", spanish=True)
+    for box in mina.page.get_by_role("checkbox").all():
+        box.check()
+    mina.page.get_by_role("button", name="Approve").click()
+    mina.page.get_by_text("It goes out with the next tick.").wait_for()
+    for name in ("rota", "agencies", "health", "legal"):
+        mina.go(f"/desk/{name}")
+        mina.look(f"desk-{name}", spanish=True)
     page.goto(page.url)
     page.get_by_text("Seen there by").wait_for(timeout=60_000)
     page.goto(page.url)
