@@ -11,6 +11,16 @@ from fairwitness.demo.town import Neighbourhood
 from tests.browser.conftest import Node, Visitor
 
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """A town takes a minute to come up, and every page is held to axe in eight variants: all of it is a long proof."""
+    for item in items:
+        if HERE in Path(item.path).parents:
+            item.add_marker(pytest.mark.proof)
+
+
 @pytest.fixture(scope="session")
 def town(tmp_path_factory):
     """A hub with three witnesses, an agency with its officers, five homes with cameras and footage; tokens are fetched."""

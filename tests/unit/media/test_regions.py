@@ -26,7 +26,8 @@ LONE = ((1.0, 0.02, 0.75, 0.15, 0.25),)
 
 
 def lies(track, at):
-    """Where a followed thing is: in a straight line between its places, half a second still at both ends. None of the product's code."""
+    """Where a followed thing is: in a straight line between its places,
+    half a second still at both ends. None of the product's code."""
     times = [key[0] for key in track]
     if not times[0] - 0.5 <= at <= times[-1] + 0.5:
         return None
