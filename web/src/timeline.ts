@@ -56,6 +56,8 @@ class Stage {
   }
 
   private dress(band: HTMLElement): void {
+    // The links are for who has no script; a slider holds nothing else that can be chosen.
+    for (const link of band.querySelectorAll("a")) link.replaceWith(...link.childNodes);
     band.tabIndex = 0;
     band.setAttribute("role", "slider");
     band.setAttribute("aria-label", band.dataset["label"] ?? "");
@@ -187,6 +189,13 @@ class Stage {
   }
 }
 
+function loaded(image: HTMLImageElement): Promise<boolean> {
+  return new Promise((go) => {
+    image.addEventListener("load", () => go(true), { once: true });
+    image.addEventListener("error", () => go(false), { once: true });
+  });
+}
+
 // One picture at a time: each is decoded at home, and whoever watches comes first.
 async function pictures(): Promise<void> {
   const waiting = new Set(document.querySelectorAll<HTMLImageElement>("#tl img[data-src]"));
@@ -201,6 +210,8 @@ async function pictures(): Promise<void> {
     wake();
   }, { rootMargin: "200px" });
   for (const image of waiting) watch.observe(image);
+  const strip = document.querySelector<HTMLImageElement>("fw-player img.strip");
+  if (strip && !strip.complete) await loaded(strip);
   while (waiting.size) {
     const next = [...seen].find((image) => waiting.has(image));
     if (!next) {
@@ -209,11 +220,13 @@ async function pictures(): Promise<void> {
     }
     waiting.delete(next);
     watch.unobserve(next);
-    await new Promise((go) => {
-      next.addEventListener("load", go, { once: true });
-      next.addEventListener("error", go, { once: true });
+    // Home makes one picture at a time; another page may be before us.
+    for (let tries = 0; tries < 3; tries += 1) {
+      if (tries) await new Promise((go) => setTimeout(go, 3000));
       next.src = next.dataset["src"] ?? "";
-    });
+      if (await loaded(next)) break;
+      next.removeAttribute("src");
+    }
   }
 }
 
