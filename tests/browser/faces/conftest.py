@@ -10,7 +10,6 @@ from fairwitness.demo.processes import command
 from fairwitness.demo.town import Neighbourhood
 from tests.browser.conftest import Node, Visitor
 
-
 HERE = Path(__file__).parent
 
 
