@@ -226,15 +226,15 @@ class Visitor:
             self.page.context.add_cookies([language])
             self.page.reload()
             assert self.page.locator("html").get_attribute("lang") == "es", f"{name} knows no Spanish"
-            self._look(f"{name}-es")
+            self._look(f"{name}-es", (("desktop", "light"), ("phone", "dark")))
             self.page.context.add_cookies([language | {"value": "en"}])
             self.page.reload()
 
-    def _look(self, name: str) -> None:
+    def _look(self, name: str, variants=VARIANTS) -> None:
         from axe_playwright_python.base import AXE_SCRIPT  # noqa: PLC0415 - only where there is a browser
 
         self.page.evaluate(AXE_SCRIPT)
-        for size, scheme in VARIANTS:
+        for size, scheme in variants:
             self.page.set_viewport_size(DESKTOP if size == "desktop" else PHONE)
             self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             options = {"resultTypes": ["violations"]}

@@ -20,9 +20,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.proof)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def town(tmp_path_factory):
-    """A hub with three witnesses, an agency with its officers, five homes with cameras and footage; tokens are fetched."""
+    """A hub with three witnesses, an agency with its officers, five homes with cameras and footage; tokens are fetched.
+
+    Each module has its own: an agency asks about one place twice in a week at most.
+    """
     made = Neighbourhood(Path(tmp_path_factory.mktemp("town")), places.draw(11), lambda _words: None)
     try:
         made.start_hub()
