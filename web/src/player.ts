@@ -115,6 +115,7 @@ class FairPlayer extends HTMLElement {
     if (this.hasAttribute("sound")) controls.append(this.button("volume-2", "sound", () => (this.video.muted = !this.video.muted)));
     controls.append(this.button("expand", "full", () => void this.video.requestFullscreen()));
     this.video.after(this.bar, controls);
+    this.show(); // sliders have a value from the start, also while the video is still on its way
   }
 
   private slider(kind: string, label: Label, get: () => number, set: (to: number) => void): HTMLElement {
