@@ -31,7 +31,7 @@ def _request(world: World, number: int) -> None:
     act(world, number, "approved")
 
 
-def main() -> None:
+def main(_arguments: list[str]) -> None:
     """Print what it took."""
     commands.ready()
     folder = Path(tempfile.mkdtemp(prefix="fairwitness-public-"))

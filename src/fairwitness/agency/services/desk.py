@@ -3,14 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
-from fairwitness.agency.models import Notice, Officer, Request, Response
-from fairwitness.agency.services import cases, collect, node, requests
+from fairwitness.agency.models import Clip, Notice, Officer, Request, Response
+from fairwitness.agency.services import cases, collect, requests
 
 _DAY = 86400
 _CHART_DAYS = 30
 _SHOWN = 50
+_RECENT = 6
 _ON_MAP = 200
 
 
@@ -27,12 +28,20 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Recent:
+    """A response that came in lately, and how many clips it holds."""
+
+    response: Response
+    clips: int
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """The first page. `per_day`: responses that came in on each of the last 30 UTC days, the oldest first."""
 
     waiting: list[Waiting]
     live: list[Request]
-    recent: list[Response]
+    recent: list[Recent]
     per_day: list[tuple[int, int]]
     open_cases: int
     next_collection: int
@@ -41,40 +50,41 @@ class Desk:
 def look(officer: Officer, now: int) -> Desk:
     """Return what this officer sees at `now` (Unix seconds, UTC): of their own cases, or of all where their role sees all."""
     mine = cases.listing(officer)
-    own = Request.objects.filter(case__in=mine).select_related("case", "drafted_by__user", "approved_by__user")
+    own, responses = Request.objects.all(), Response.objects.exclude(request=None)
+    if officer.user.role not in cases.SEE_ALL:
+        own, responses = own.filter(case__in=mine), responses.filter(request__case__in=mine)
+    own = own.select_related("case", "drafted_by__user", "approved_by__user")
     live = list(own.filter(state__in=requests.LIVE)[:_ON_MAP])
-    responses = Response.objects.filter(request__case__in=mine).select_related("request__case")
     since = now - now % _DAY - (_CHART_DAYS - 1) * _DAY
     counted = Counter(at // _DAY for at in responses.filter(collected_at__gte=since).values_list("collected_at", flat=True))
     return Desk(
-        waiting=_waiting(officer, own),
+        waiting=_waiting(officer, own, responses),
         live=live,
-        recent=list(responses.annotate(clip_count=Count("clips")).order_by("-collected_at")[:6]),
+        recent=_recent(responses),
         per_day=[(day * _DAY, counted[day]) for day in range(since // _DAY, since // _DAY + _CHART_DAYS)],
         open_cases=mine.count(),
-        next_collection=next_collection(now),
+        next_collection=collect.next_round(now),
     )
 
 
-def next_collection(now: int) -> int:
-    """Return when this agency next collects: on a fixed beat, responses or none (design.md 7)."""
-    settings = node.settings()
-    emergency = Request.objects.filter(state="published", emergency=True).exists()
-    every = settings.emergency_collect_seconds if emergency else settings.collect_seconds
-    last = collect.last_round()
-    return max(now, last + every) if last is not None else now
+def _recent(responses: QuerySet[Response]) -> list[Recent]:
+    found = list(responses.select_related("request__case").order_by("-collected_at")[:_RECENT])
+    clips = Counter(Clip.objects.filter(response__in=[one.pk for one in found]).values_list("response_id", flat=True))
+    return [Recent(one, clips[one.pk]) for one in found]
 
 
-def _waiting(officer: Officer, own: QuerySet[Request]) -> list[Waiting]:
+def _waiting(officer: Officer, own: QuerySet[Request], responses: QuerySet[Response]) -> list[Waiting]:
     found: list[Waiting] = []
     if officer.user.role == "supervisor":
         drafts = own.filter(state="draft").exclude(drafted_by=officer)
         found += [Waiting("approve", one.created_at, request=one) for one in drafts[:_SHOWN]]
     returned = own.filter(state="returned", drafted_by=officer)
     found += [Waiting("returned", one.created_at, request=one) for one in returned[:_SHOWN]]
-    untriaged = Response.objects.filter(state="collected", request__in=own).select_related("request__case")
+    untriaged = responses.filter(state="collected").select_related("request__case")
     found += [Waiting("triage", one.collected_at, response=one, level=one.triage_level) for one in untriaged[:_SHOWN]]
-    notices = Notice.objects.filter(seen_at=None, request__in=own).exclude(kind="untriaged")
+    notices = Notice.objects.filter(seen_at=None).exclude(kind="untriaged")
+    if officer.user.role not in cases.SEE_ALL:
+        notices = notices.filter(request__in=own)
     notices = notices.select_related("request__case", "response")
     found += [Waiting("notice", one.at, notice=one, request=one.request, response=one.response) for one in notices[:_SHOWN]]
     # What has waited longest, and what was asked for twice already, comes first.

@@ -207,9 +207,7 @@ def _together(found: Sequence[MarkView], near: float) -> tuple[MarkView, ...]:
 def _asked(camera: Camera, start: int, end: int) -> tuple[Asked, ...]:
     rows = Request.objects.filter(near=True, withdrawn="", start__lt=end, end__gt=start).order_by("start")
     return tuple(
-        Asked(row.id, row.agency_name, row.start, row.end)
-        for row in rows
-        if any(hit["camera"] == camera.pk for hit in row.hits)
+        Asked(row.id, row.agency_name, row.start, row.end) for row in rows if any(hit["camera"] == camera.pk for hit in row.hits)
     )
 
 

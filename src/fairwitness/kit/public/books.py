@@ -18,6 +18,7 @@ from fairwitness_core.tlog.proof import TlogProof
 from fairwitness_core.wire.errors import ProtocolError
 
 _MOST = 1 << 25
+_BEHIND = 32  # ticks by which a copy's log may be behind its feed
 
 
 class PublicError(Exception):
@@ -96,10 +97,17 @@ class Books:
         wanted = self.newest() if until is None else until
         if wanted is None or (self.head is not None and wanted <= self.head.tick):
             return False
-        self._broken = True
         head = self._head(wanted)
         # Files are there for the sizes that were served; what a smaller tree needs is part of them.
         self._size = self._served()
+        first = wanted
+        while until is None and self._size < head.checkpoint.size and first - wanted < _BEHIND:
+            # A copy, or a hub just now, may have the feed a little further than the log: then an earlier tick is the newest.
+            wanted -= 1
+            if self.head is not None and wanted <= self.head.tick:
+                return False
+            head = self._head(wanted)
+        self._broken = True
         if self._size < head.checkpoint.size:
             raise PublicError(f"the log here has {self._size} entries, tick {wanted} was made under {head.checkpoint.size}")
         self._nodes = tiles.node_reader(self._fetch, self._size)
