@@ -146,7 +146,8 @@ TABLES = {
     "retentionclass": "id name days offenses",
     "case": "id number offense title opened_by opened_at",
     "request": "id case state payload drafted_by draft_signature approved_by envelope emergency created_at expires_at "
-    "log_index proof refusal ended_at key_destroyed_at",
+    "log_index proof refusal ended_at key_destroyed_at returned_by returned_at return_note replaces",
+    "requestchange": "id request kind state payload drafted_by draft_signature approved_by envelope at log_index proof refusal",
     "response": "id request state sealed size tick inbox_day collected_at acknowledged manifest_sha256 manifest_size until "
     "late about mode reason triage_level decided_at destroy_at destroyed_at withdrawn_at exported",
     "clip": "id response name sha256 size seconds",

@@ -8,7 +8,7 @@ from fairwitness_core.wire import dsse
 
 from fairwitness.agency.errors import NotYetLogged, RefusedWhole
 from fairwitness.agency.models import Clip, CustodyRecord, Export, Hold, Notice, Response, Touch
-from fairwitness.agency.services import custody, evidence, export, hold, node, triage, vault
+from fairwitness.agency.services import access, custody, evidence, export, hold, node, triage, vault
 from fairwitness.kit import clock
 from fairwitness.kit.errors import Refused
 from tests.harness.rows import as_owner
@@ -319,6 +319,7 @@ def test_untriaged_escalates_and_is_never_destroyed(one):
     assert triage.escalate(clock.now()) == 0
     assert triage.escalate(world.step(3 * DAY)) == 1
     assert triage.destroy_due(world.step(400 * DAY)) == 0
+    access.train(world.adm, world.ana, "The yearly course", clock.now() + DAY)
     with evidence.open_clip(world.ana, response, "clip-01.mp4", "viewed", PURPOSE) as stream:
         assert stream.read() == world.clip
     triage.escalate(clock.now())

@@ -78,7 +78,7 @@ def _once(folder: Path, read: Read, listed: bytes | None) -> Compared:
         value = json.loads(listed)
         tick, told, look = int(value["tick"]), dict(value["files"]), Look(**value["look"])
         made_by = str(value["program"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise PublicError(f"the {MANIFEST} that is shown cannot be read") from error
     books = Books(place_of(folder))
     newest = books.newest()
