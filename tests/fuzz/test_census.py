@@ -53,7 +53,7 @@ EXEMPT = {
     "fairwitness.kit.census:": "the operator's own file of dwellings",
     "fairwitness.kit.public.commands:": "an operator's own arguments",
     "fairwitness.kit.public.site:Site.": "what these pages themselves wrote, and entries that the core has parsed",
-    "fairwitness.kit.public.compare:": "a list of files, bounded, whose every shape but ours is refused; the files are hashed alone",
+    "fairwitness.kit.public.compare:": "a bounded list of files, of our own shape or refused; the files are hashed alone",
     "fairwitness_core.rules.history:": "documents that their own parsers have read; the log's bytes are `entry`'s",
     "fairwitness.kit.video.live:": "the recorder's own growing file, read by box lengths within bounds",
     "fairwitness.agency.looker:": "its own parent's order on a pipe",
