@@ -23,7 +23,7 @@ from fairwitness.home.api_pictures import sent
 from fairwitness.home.config import Config
 from fairwitness.home.errors import invalid
 from fairwitness.home.models import Answer, AnswerClip
-from fairwitness.home.services import answers, delivery, footage, household, matching, previews, sharing, tokens
+from fairwitness.home.services import answers, blur, delivery, footage, household, matching, previews, sharing, tokens
 from fairwitness.home.views import progress
 from fairwitness.kit import clock, config, secrets_store
 from fairwitness.kit.accounts import gate
@@ -460,6 +460,7 @@ def check(request: HttpRequest, answer_id: int) -> HttpResponseBase:
     context = {
         "answer": row,
         "looks": [_look(clip, sight) for clip, sight in footage.sights(row)],
+        "hidden": blur.readiness(row),
         "identity": _identity(row),
         "terms": [part for part in _(answers.TERMS).replace(". ", ".\n").split("\n") if part],
         "terms_sha256": answers.TERMS_SHA256,
