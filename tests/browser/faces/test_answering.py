@@ -84,7 +84,7 @@ def test_from_the_inbox_to_the_receipt_on_a_phone(town, story, resident):
     page.get_by_role("button", name="Go on").click()
 
     step(page, "Check and send")
-    page.locator("fw-player[data-ready]").nth(1).wait_for(timeout=120_000)
+    page.locator("fw-player[data-ready]").nth(1).wait_for(timeout=300_000)
     shown = page.locator("[id^=look-] details .code").all_text_contents()
     assert len(shown) == 2
     assert float(page.locator("fw-player video").first.evaluate("v => v.duration")) == pytest.approx(10, abs=0.6)

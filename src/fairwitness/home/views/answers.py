@@ -447,6 +447,8 @@ def check(request: HttpRequest, answer_id: int) -> HttpResponseBase:
     if request.method == "POST":
         household.check_may_send(gate.actor(request))
         try:
+            if blur.readiness(row).state == "looking":
+                raise invalid("answer.looking", _("Faces and plates are still looked for. Look at the result, then send it."))
             if not request.POST.get("agree"):
                 raise invalid("answer.agree", _("Tick that you agree, or go back and change something."))
             answers.confirm(answer_id, at_once=request.POST.get("when") == "now", terms=request.POST.get("terms", ""))
@@ -457,10 +459,13 @@ def check(request: HttpRequest, answer_id: int) -> HttpResponseBase:
     if row.state != "draft":
         return _to("home_answer", answer_id)
     cfg = config.current(Config)
+    hidden = blur.readiness(row)
+    # What is shown here is what leaves: before it is known what is covered, there is nothing to show.
+    looking = hidden.state == "looking"
     context = {
         "answer": row,
-        "looks": [_look(clip, sight) for clip, sight in footage.sights(row)],
-        "hidden": blur.readiness(row),
+        "looks": [] if looking else [_look(clip, sight) for clip, sight in footage.sights(row)],
+        "hidden": hidden,
         "identity": _identity(row),
         "terms": [part for part in _(answers.TERMS).replace(". ", ".\n").split("\n") if part],
         "terms_sha256": answers.TERMS_SHA256,
@@ -471,7 +476,10 @@ def check(request: HttpRequest, answer_id: int) -> HttpResponseBase:
         "typed": request.POST,
         "empty": not row.clips.exists() and not row.statement.strip(),
     }
-    return _page(request, "home/answer_check.html", context, problem)
+    page = _page(request, "home/answer_check.html", context, problem)
+    if looking:
+        page.headers["Refresh"] = "5"
+    return page
 
 
 def _look(clip: AnswerClip, sight: footage.Sight) -> dict[str, Any]:
