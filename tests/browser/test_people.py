@@ -16,14 +16,17 @@ STOP = """() => {
 }"""
 
 
-def tab_to(person, name: str, *, most: int = 60) -> None:
-    """Press Tab until what has the focus bears `name`; every stop on the way must be seen and ringed."""
+def tab_to(person, name: str, *, most: int = 60, parts: tuple[str, ...] = ()) -> None:
+    """Press Tab until what has the focus bears `name`; every stop on the way must be seen and ringed.
+
+    `parts`: fields whose focus lies in parts that the browser itself draws, such as those of a date.
+    """
     for _ in range(most):
         person.page.keyboard.press("Tab")
         stop = person.page.evaluate(STOP)
         if not stop["name"]:
             continue  # the browser's own frame, at the end of the page
-        assert stop["ring"], f"nothing shows that {stop['name']!r} has the focus"
+        assert stop["ring"] or stop["name"] in parts, f"nothing shows that {stop['name']!r} has the focus"
         assert stop["seen"], f"{stop['name']!r} has the focus out of sight"
         if stop["name"].startswith(name):
             return
