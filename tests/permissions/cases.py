@@ -71,6 +71,11 @@ def call(endpoint: Endpoint, client: Client | None = None, given: dict | None = 
 def signed_in(role: str, *, stage: str = "full", name: str = "somebody", csrf: bool = False):
     """Return a person of `role` and a client with a live session, made below the pages that need a passkey."""
     user = services.create_user(name, "Somebody", role)
+    return user, session_of(user, stage=stage, csrf=csrf)
+
+
+def session_of(user, *, stage: str = "full", csrf: bool = False) -> Client:
+    """Return a client with a live session of a person who exists."""
     session = SessionStore()
     session.create()
     now = clock.now()
@@ -88,7 +93,7 @@ def signed_in(role: str, *, stage: str = "full", name: str = "somebody", csrf: b
     )
     client = Client(raise_request_exception=False, enforce_csrf_checks=csrf)
     client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
-    return user, client
+    return client
 
 
 def code_of(answer) -> str:

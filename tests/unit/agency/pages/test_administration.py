@@ -9,9 +9,8 @@ from fairwitness.agency.models import AuditRecord, Freeze, RetentionClass
 from fairwitness.agency.services import access, audit, cases, officers, retention
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import services as accounts
-from fairwitness.kit.accounts.models import SignIn
 from fairwitness.kit.errors import Refused
-from tests.permissions.cases import signed_in
+from tests.permissions.cases import session_of
 
 DAY = 86400
 
@@ -19,14 +18,8 @@ DAY = 86400
 @pytest.fixture
 def admin(world):
     """A browser of the administrator `adm`."""
-    _, client = signed_in("admin", name="stand-in")
-    found = SignIn.objects.get(user__username="stand-in")
+    client = session_of(world.adm.user)
     client.defaults["HTTP_ACCEPT"] = "text/html"
-    SignIn.objects.filter(pk=found.pk).update(user=world.adm.user)
-    session = client.session
-    session["_auth_user_id"] = str(world.adm.user.pk)
-    session["_auth_user_hash"] = world.adm.user.get_session_auth_hash()
-    session.save()
     return client
 
 
@@ -51,8 +44,7 @@ def test_training_runs_out_and_is_recorded_anew(world):
 def test_unused_access_ends_by_itself_and_one_administrator_stays(world):
     world.step(29 * DAY)
     assert access.lapse(clock.now()) == 0
-    _, _client = signed_in("officer", name="other")
-    SignIn.objects.filter(user__username="other").update(user=world.ana.user, seen_at=clock.now())
+    session_of(world.ana.user)
     world.step(2 * DAY)
     ended = access.lapse(clock.now())
     assert ended == 3  # sam, sue, tom; ana was here, adm is the only administrator
@@ -72,8 +64,7 @@ def test_unused_access_ends_by_itself_and_one_administrator_stays(world):
 
 
 def test_one_step_stops_the_whole_agency(world):
-    _, _client = signed_in("officer", name="other")
-    SignIn.objects.filter(user__username="other").update(user=world.ana.user)
+    session_of(world.ana.user)
     access.freeze_agency(world.adm, "A key was found on the street")
     access.freeze_agency(world.adm, "again")
     assert Freeze.objects.count() == 1
