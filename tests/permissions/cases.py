@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import uuid
 
 import pytest
@@ -28,6 +29,11 @@ SAMPLE = {"IntConverter": 987654321, "UUIDConverter": uuid.UUID(int=7), "PathCon
 def own_module():
     name = f"tests.permissions.objects.{ROLE}"
     return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+def body_of(endpoint: Endpoint) -> bytes:
+    """Return a body that the endpoint takes, so that what refuses is the object and not the form."""
+    return json.dumps(getattr(own_module(), "BODIES", {}).get(endpoint.name, {})).encode()
 
 
 def objects():
@@ -172,7 +178,7 @@ def test_somebody_elses_object_is_refused(endpoint):
     assert endpoint.name in table, f"tests/permissions/objects/{ROLE}.py must name a foreign object for {endpoint.name}"
     for role in sorted(endpoint.access.roles):
         user, client = signed_in(role, name=f"a-{role}")
-        answer = call(endpoint, client, table[endpoint.name](user))
+        answer = call(endpoint, client, table[endpoint.name](user), body_of(endpoint))
         assert answer.status_code in (403, 404, 405), (role, answer.status_code)
 
 

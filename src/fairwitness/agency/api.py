@@ -42,6 +42,8 @@ KEEPERS = gate.Session("supervisor", "technician")
 ADMIN = gate.Session("admin")
 EVERYONE = gate.Session("officer", "supervisor", "technician", "admin")
 OWN_CASE = gate.Session("officer", "supervisor", "technician", per_object=True)
+OWN_DECISION = gate.Session("supervisor", per_object=True)
+OWN_KEEPING = gate.Session("supervisor", "technician", per_object=True)
 OWN_TOUCH = gate.Session("officer", "supervisor", "technician", per_object=True)
 
 _CHUNK = 1 << 18
@@ -285,10 +287,11 @@ def get_request(request: HttpRequest, request_id: str) -> dict[str, Any]:
     return _request(requests.seen_by(_me(request), request_id))
 
 
-@api.post("/requests/{request_id}/approve", auth=SUPERVISOR)
+@api.post("/requests/{request_id}/approve", auth=OWN_DECISION)
 def approve_request(request: HttpRequest, request_id: str) -> dict[str, Any]:
     """Sign a draft as its second officer and submit it."""
-    return _request(requests.approve(_me(request), requests.get(request_id)))
+    me = _me(request)
+    return _request(requests.approve(me, requests.seen_by(me, request_id)))
 
 
 @api.post("/requests/{request_id}/withdraw", auth=gate.Session("officer", "supervisor", per_object=True))
@@ -298,19 +301,20 @@ def withdraw_request(request: HttpRequest, request_id: str, body: ReasonIn) -> d
     return _request(requests.withdraw(me, requests.seen_by(me, request_id), body.reason))
 
 
-@api.get("/requests/{request_id}/responses", auth=HANDLERS)
-def list_responses(request: HttpRequest, request_id: str) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
+@api.get("/requests/{request_id}/responses", auth=OWN_CASE)
+def list_responses(request: HttpRequest, request_id: str) -> dict[str, Any]:
     """List the responses that were sent to a request and collected."""
-    item = requests.get(request_id)
+    item = requests.seen_by(_me(request), request_id)
     return {"responses": [_response(one) for one in item.responses.prefetch_related("clips")]}
 
 
-@api.post("/requests/{request_id}/export", auth=KEEPERS)
+@api.post("/requests/{request_id}/export", auth=OWN_KEEPING)
 def export_request(request: HttpRequest, request_id: str, body: ExportIn) -> dict[str, Any]:
     """Make an evidence bag under this node's exports folder; 202 while it is being logged."""
+    me = _me(request)
     done = export.export(
-        _me(request),
-        requests.get(request_id),
+        me,
+        requests.seen_by(me, request_id),
         body.responses,
         purpose=body.purpose,
         recipient=body.recipient,
@@ -331,16 +335,16 @@ def list_exports(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - the 
     }
 
 
-@api.get("/responses/{response_id}", auth=HANDLERS)
-def get_response(request: HttpRequest, response_id: str) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
+@api.get("/responses/{response_id}", auth=OWN_CASE)
+def get_response(request: HttpRequest, response_id: str) -> dict[str, Any]:
     """Show what the rows say of a response; what its owner wrote is opened by a touch."""
-    return _response(evidence.get(response_id))
+    return _response(evidence.seen_by(_me(request), response_id))
 
 
-@api.get("/responses/{response_id}/custody", auth=HANDLERS)
-def get_custody(request: HttpRequest, response_id: str) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
+@api.get("/responses/{response_id}/custody", auth=OWN_CASE)
+def get_custody(request: HttpRequest, response_id: str) -> dict[str, Any]:
     """Show a response's chain of custody."""
-    links = custody.chain(evidence.get(response_id))
+    links = custody.chain(evidence.seen_by(_me(request), response_id))
     return {
         "custody": [
             {
@@ -352,19 +356,20 @@ def get_custody(request: HttpRequest, response_id: str) -> dict[str, Any]:  # no
     }  # fmt: skip
 
 
-@api.get("/responses/{response_id}/status", auth=HANDLERS)
-def get_status(request: HttpRequest, response_id: str) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
+@api.get("/responses/{response_id}/status", auth=OWN_CASE)
+def get_status(request: HttpRequest, response_id: str) -> dict[str, Any]:
     """Show what this response's owner was told."""
-    rows = status.history(evidence.get(response_id).id)
+    rows = status.history(evidence.seen_by(_me(request), response_id).id)
     return {"status": [{"status": row.status, "at": row.at, "sent_at": row.sent_at} for row in rows]}
 
 
-@api.post("/responses/{response_id}/touch", auth=HANDLERS)
+@api.post("/responses/{response_id}/touch", auth=OWN_CASE)
 def make_touch(request: HttpRequest, response_id: str, body: TouchIn) -> dict[str, Any]:
     """Log the opening of a clip or of the manifest; 202 until it is proven."""
     if body.action not in evidence.OPENING:
         raise Refused(400, "touch.action", "The action is viewed, opened or downloaded.")
-    found = evidence.touch(_me(request), evidence.get(response_id), body.action, body.purpose, target=body.target)
+    me = _me(request)
+    found = evidence.touch(me, evidence.seen_by(me, response_id), body.action, body.purpose, target=body.target)
     return {"touch": found.id, "state": "logged"}
 
 
@@ -427,36 +432,41 @@ def _pieces(stream: BinaryIO, left: int) -> Iterator[bytes]:
             yield piece
 
 
-@api.post("/responses/{response_id}/accept", auth=HANDLERS)
+@api.post("/responses/{response_id}/accept", auth=OWN_CASE)
 def accept_response(request: HttpRequest, response_id: str, body: PurposeIn) -> dict[str, Any]:
     """Take a response into the case; 202 until it is logged."""
-    return _response(triage.accept(_me(request), evidence.get(response_id), body.purpose))
+    me = _me(request)
+    return _response(triage.accept(me, evidence.seen_by(me, response_id), body.purpose))
 
 
-@api.post("/responses/{response_id}/decline", auth=HANDLERS)
+@api.post("/responses/{response_id}/decline", auth=OWN_CASE)
 def decline_response(request: HttpRequest, response_id: str, body: PurposeIn) -> dict[str, Any]:
     """Refuse a response; 202 until it is logged."""
-    return _response(triage.decline(_me(request), evidence.get(response_id), body.purpose))
+    me = _me(request)
+    return _response(triage.decline(me, evidence.seen_by(me, response_id), body.purpose))
 
 
-@api.post("/responses/{response_id}/hold", auth=SUPERVISOR)
+@api.post("/responses/{response_id}/hold", auth=OWN_DECISION)
 def hold_response(request: HttpRequest, response_id: str, body: HoldIn) -> dict[str, Any]:
     """Keep a response from destruction by a named order or demand; 202 until it is logged."""
-    return _hold(hold.place(_me(request), evidence.get(response_id), body.kind, body.reference, body.purpose))
+    me = _me(request)
+    return _hold(hold.place(me, evidence.seen_by(me, response_id), body.kind, body.reference, body.purpose))
 
 
 @api.post("/holds/{hold_id}/lift", auth=SUPERVISOR)
 def lift_hold(request: HttpRequest, hold_id: int, body: PurposeIn) -> dict[str, Any]:
     """End a hold; 202 until it is logged."""
-    return _hold(hold.lift(_me(request), hold.get(hold_id), body.purpose))
+    me = _me(request)
+    return _hold(hold.lift(me, hold.get(hold_id), body.purpose))
 
 
-@api.post("/responses/{response_id}/use", auth=SUPERVISOR)
+@api.post("/responses/{response_id}/use", auth=OWN_DECISION)
 def use_response(request: HttpRequest, response_id: str, body: UseIn) -> dict[str, Any]:
     """Let a response serve another case; 202 until it is logged."""
+    me = _me(request)
     found = evidence.use_in_case(
-        _me(request),
-        evidence.get(response_id),
+        me,
+        evidence.seen_by(me, response_id),
         case=body.case,
         purpose=body.purpose,
         recipient=body.recipient,
@@ -472,12 +482,12 @@ def list_quarantine(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - t
 
 
 @api.get("/notices", auth=HANDLERS)
-def list_notices(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - the gate has read it
-    """List what nobody has seen yet."""
-    return {"notices": [_notice(item) for item in triage.notices()]}
+def list_notices(request: HttpRequest) -> dict[str, Any]:
+    """List what of one's cases nobody has seen yet."""
+    return {"notices": [_notice(item) for item in triage.notices(_me(request))]}
 
 
-@api.post("/notices/{notice_id}/seen", auth=HANDLERS)
+@api.post("/notices/{notice_id}/seen", auth=OWN_CASE)
 def see_notice(request: HttpRequest, notice_id: int) -> dict[str, Any]:
     """Mark a notice as seen."""
     triage.seen(_me(request), notice_id)

@@ -46,12 +46,14 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
     database_commands.add_init_options(init)
 
-    officer = _add(commands, "officer", _officer, "add or remove a person")
-    officer.add_argument("what", choices=("add", "remove", "code"))
+    officer = _add(commands, "officer", _officer, "add or remove a person, or name their login at a sign-in provider")
+    officer.add_argument("what", choices=("add", "remove", "code", "login"))
     _swap_dir(officer)
     officer.add_argument("username")
     officer.add_argument("--name", default="")
     officer.add_argument("--role", choices=("officer", "supervisor", "technician", "admin"), default="officer")
+    officer.add_argument("--provider", default="", metavar="ID", help="login: which [[oidc]] of config.toml")
+    officer.add_argument("--login", default="", help="login: subject, verified e-mail or preferred username there; empty ends it")
 
     _add(commands, "registration", _registration, "print what a hub's administrator adds this agency by")
     for name in ("trust", "join"):
@@ -134,6 +136,11 @@ def _officer(args: argparse.Namespace) -> int:
         return _print({"removed": args.username})
     if args.what == "code":
         return _print({"username": args.username, "code": officers.new_code(officers.by_name(args.username))})
+    if args.what == "login":
+        from fairwitness.kit.accounts import social  # noqa: PLC0415 - needs settings
+
+        social.name_login(officers.by_name(args.username).user, args.provider, args.login)
+        return _print({"username": args.username, "provider": args.provider, "login": args.login})
     done = officers.enrol(args.username, args.name or args.username, args.role)
     return _print(
         {

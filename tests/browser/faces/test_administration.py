@@ -35,7 +35,7 @@ def test_people_retention_and_the_record(town, staff):
     page.get_by_text("Nothing was destroyed by it.").wait_for()
     alex.look("admin-retention")
     page.goto(town.agency_url + "/admin/record")
-    page.locator("td", has_text="officer.frozen").first.wait_for()
+    page.locator("td", has_text="account.frozen").first.wait_for()
     alex.look("admin-record", spanish=True)
     with page.expect_download() as got:
         page.get_by_role("link", name="CSV").click()

@@ -195,19 +195,19 @@ class Prepared:
 
     def view(self, response: Response | None = None) -> str:
         with evidence.open_clip(
-            self.people.ana, evidence.get((response or self.new).id), "clip-01.mp4", "viewed", PURPOSE
+            self.people.ana, evidence.seen_by(self.people.sam, (response or self.new).id), "clip-01.mp4", "viewed", PURPOSE
         ) as stream:
             return hashlib.sha256(stream.read()).hexdigest()
 
     def accept(self, response: Response) -> str:
-        return str(triage.accept(self.people.sam, evidence.get(response.id), PURPOSE).state)
+        return str(triage.accept(self.people.sam, evidence.seen_by(self.people.sam, response.id), PURPOSE).state)
 
     def decline(self) -> str:
-        return str(triage.decline(self.people.ana, evidence.get(self.undecided.id), "another street").state)
+        return str(triage.decline(self.people.ana, evidence.seen_by(self.people.sam, self.undecided.id), "another street").state)
 
     def another_mind(self) -> str:
         """The officer finds the decline not done and accepts: then it can be seen. A decline that was done stays."""
-        response = evidence.get(self.undecided.id)
+        response = evidence.seen_by(self.people.sam, self.undecided.id)
         if response.state == "declined":
             return "declined"
         self.accept(response)
@@ -220,7 +220,8 @@ class Prepared:
         return Response.objects.get(pk=self.declined.id).state == "destroyed"
 
     def place_hold(self) -> str:
-        held = hold.place(self.people.sam, evidence.get(self.declined.id), "legal_hold", "Order 7", "a court orders it")
+        found = evidence.seen_by(self.people.sam, self.declined.id)
+        held = hold.place(self.people.sam, found, "legal_hold", "Order 7", "a court orders it")
         return str(Response.objects.get(pk=held.response_id).state)
 
     def lift_hold(self) -> str:

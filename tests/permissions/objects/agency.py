@@ -131,8 +131,31 @@ OBJECTS = {
     "agency_case_member_remove": _case,
     "get_case": _case,
     "get_request": _request,
+    "approve_request": _request,
+    "list_responses": _response,
+    "export_request": _response,
+    "get_response": _response,
+    "get_custody": _response,
+    "get_status": _response,
+    "make_touch": _response,
+    "accept_response": _response,
+    "decline_response": _response,
+    "hold_response": _response,
+    "use_response": _response,
+    "see_notice": _response,
     "withdraw_request": _request,
     "get_touch": _touch,
     "touched_manifest": _touch,
     "touched_content": _touch,
 }
+
+_PURPOSE = "Compare the car in the clip with the report"
+BODIES = {
+    "export_request": {"responses": ["0" * 64], "purpose": _PURPOSE, "recipient": "Court: Harbor County"},
+    "make_touch": {"action": "viewed", "target": "clip-01.mp4", "purpose": _PURPOSE},
+    "accept_response": {"purpose": _PURPOSE},
+    "decline_response": {"purpose": _PURPOSE},
+    "hold_response": {"kind": "legal_hold", "reference": "Order 7", "purpose": _PURPOSE},
+    "use_response": {"case": "26-9", "purpose": _PURPOSE, "recipient": "Theft desk"},
+}
+"""A whole body for each operation that reads one before it looks for its object."""

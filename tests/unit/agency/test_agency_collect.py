@@ -245,7 +245,7 @@ def test_what_is_wrong_is_quarantined_with_its_reason(world, inline, kind):
     assert not node.key_file("responses", response.id).exists()
     assert not list((world.folder / "evidence").iterdir())
     with pytest.raises(Refused, match=r"evidence\.quarantined"):
-        evidence.open_clip(world.ana, response, "clip-01.mp4", "viewed", PURPOSE)
+        evidence.open_clip(world.sam, response, "clip-01.mp4", "viewed", PURPOSE)
     status.send(clock.now())
     [told] = [s for s in world.hub.statuses if s["response_id"] == response.id]
     assert told["status"] == "collected"

@@ -86,26 +86,19 @@ def stop(by: Officer, officer: Officer) -> None:
     officers.need(by, "admin")
     if by.pk == officer.pk:
         raise Refused(409, "officer.self", "Nobody freezes themselves.", "Ask another administrator.")
-    with transaction.atomic():
-        accounts.freeze(officer.user)
-        audit.note(by, "officer.frozen", f"officer {officer.actor}")
+    accounts.freeze(officer.user, by.user)
 
 
 def let_go_on(by: Officer, officer: Officer) -> None:
     """End the freeze of one person. Raises Refused."""
     officers.need(by, "admin")
-    with transaction.atomic():
-        accounts.unfreeze(officer.user)
-        audit.note(by, "officer.unfrozen", f"officer {officer.actor}")
+    accounts.unfreeze(officer.user, by.user)
 
 
 def sign_out(by: Officer, officer: Officer) -> int:
     """End every session of a person; returns how many there were. Raises Refused."""
     officers.need(by, "admin")
-    with transaction.atomic():
-        count = accounts.revoke_all(officer.user)
-        audit.note(by, "officer.signed_out", f"officer {officer.actor}", words=str(count))
-    return count
+    return accounts.revoke_all(officer.user, by.user)
 
 
 def freeze_agency(by: Officer, reason: str) -> Freeze:
@@ -119,7 +112,7 @@ def freeze_agency(by: Officer, reason: str) -> Freeze:
         if found is None:
             found = Freeze.objects.create(by=by, at=clock.now(), reason=reason.strip())
             for one in Officer.objects.select_related("user").exclude(user__role="admin"):
-                accounts.revoke_all(one.user)
+                accounts.revoke_all(one.user, by.user)
             audit.note(by, "agency.frozen", "agency", words=reason.strip())
     return found
 

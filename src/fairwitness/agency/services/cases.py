@@ -85,7 +85,12 @@ def is_member(officer: Officer, case: Case) -> bool:
 def need_member(officer: Officer, case: Case) -> None:
     """Refuse whoever the case is none of their business. Raises Refused."""
     if not may_see(officer, case):
-        raise Refused(403, "case.member", "You do not work on this case.", "Ask a member of the case to add you.")
+        raise stranger()
+
+
+def stranger() -> Refused:
+    """Return the refusal of whoever a case is none of their business."""
+    return Refused(403, "case.member", "You do not work on this case.", "Ask a member of the case to add you.")
 
 
 def members(case: Case) -> QuerySet[CaseMember]:

@@ -155,12 +155,17 @@ def compare(response: Response) -> int:
     return response.clips.count()
 
 
-def get(pk: str) -> Response:
-    """Return a response. Raises Refused."""
+def seen_by(officer: Officer, pk: str) -> Response:
+    """Return a response of a case that is this officer's business; another's looks like none. Raises Refused."""
     found = Response.objects.select_related("request__case").filter(pk=pk).first()
-    if found is None:
+    if found is None or not may_see(officer, found):
         raise missing("response")
     return found
+
+
+def may_see(officer: Officer, response: Response) -> bool:
+    """Tell whether a response is this officer's business: by its case; without one, a supervisor's or technician's."""
+    return cases.may_see(officer, response.request.case) if response.request else officer.user.role in cases.SEE_ALL
 
 
 def get_touch(pk: str, officer: Officer) -> Touch:
@@ -255,8 +260,8 @@ def touch_key(officer: Officer, response: Response, act: Act) -> str:
 def _may(officer: Officer, response: Response, action: str, target: str) -> None:
     """Refuse what this officer may not do to a response in this state."""
     officers.need(officer, *_STAFF)
-    if response.request is not None:
-        cases.need_member(officer, response.request.case)
+    if not may_see(officer, response):
+        raise cases.stranger()
     if response.state in ("declined", "destroyed") and action not in ("held", "declined", "released"):
         raise Refused(
             410,

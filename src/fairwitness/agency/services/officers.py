@@ -56,7 +56,8 @@ def enrol(
     _only_admin(by)
     now = clock.now()
     until = now + node.settings().training_days * _DAY if trained_until is None else trained_until
-    user = accounts.create_user(username, display_name, role)
+    whose = by.user if by else None
+    user = accounts.create_user(username, display_name, role, by=whose)
     actor = f"o-{random.token_bytes(4).hex()}"
     key = SigningKey.generate()
     node.put_secret(node.key_file("officers", actor), key.seed)
@@ -65,7 +66,7 @@ def enrol(
     )
     audit.note(by, "officer.added", f"officer {actor}", words=role)
     write_registration()
-    return Enrolled(officer, accounts.issue_code(user))
+    return Enrolled(officer, accounts.issue_code(user, whose))
 
 
 def remove(officer: Officer, by: Officer | None = None) -> None:
@@ -73,7 +74,7 @@ def remove(officer: Officer, by: Officer | None = None) -> None:
     _only_admin(by)
     if by is not None and by.pk == officer.pk:
         raise Refused(409, "officer.self", "Nobody removes themselves.", "Ask another administrator.")
-    accounts.freeze(officer.user)
+    accounts.freeze(officer.user, by.user if by else None)
     with transaction.atomic():
         Officer.objects.filter(pk=officer.pk, removed_at=None).update(removed_at=clock.now())
         audit.note(by, "officer.removed", f"officer {officer.actor}")
@@ -84,14 +85,15 @@ def remove(officer: Officer, by: Officer | None = None) -> None:
 def new_code(officer: Officer, by: Officer | None = None) -> str:
     """Return a fresh enrolment code for a person who lost their passkey. Raises Refused."""
     _only_admin(by)
-    return accounts.issue_code(officer.user)
+    return accounts.issue_code(officer.user, by.user if by else None)
 
 
 def of_user(user: User) -> Officer:
-    """Return the officer that a signed-in person is. Raises Refused."""
+    """Return the officer that a signed-in person is, while they may read and do anything here. Raises Refused."""
     found = Officer.objects.select_related("user").filter(user_id=user.pk, removed_at=None).first()
     if found is None:
         raise Refused(403, "officer.none", "This account belongs to no officer of this agency.")
+    _let_on(found)
     return found
 
 
@@ -110,6 +112,11 @@ def need(officer: Officer, *roles: str) -> None:
         raise Refused(403, "officer.removed", "This person has no access any more.")
     if officer.user.role not in roles:
         raise Refused(403, "auth.role", "Your role may not do this.", f"Ask a {' or '.join(roles)}.")
+    _let_on(officer)
+
+
+def _let_on(officer: Officer) -> None:
+    """Refuse while the agency is frozen, or the officer's training has run out: both stop reading too, administrators apart."""
     if officer.user.role == "admin":
         return
     if freeze.now() is not None:

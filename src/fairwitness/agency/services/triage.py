@@ -1,12 +1,13 @@
 """Accept or decline; and what nobody has decided on yet is asked for again, never forgotten (design.md 9.10)."""
 
 from django.db import transaction
+from django.db.models import QuerySet
 from fairwitness_core.rules import retention, states
 from fairwitness_core.wire import canonical
 
 from fairwitness.agency.errors import NotYetLogged, missing
 from fairwitness.agency.models import Hold, Mark, Notice, Officer, Response, Touch
-from fairwitness.agency.services import custody, evidence, hold, node, officers, status, vault
+from fairwitness.agency.services import cases, custody, evidence, hold, node, officers, status, vault
 from fairwitness.kit import clock, database
 from fairwitness.kit.errors import Refused
 from fairwitness.kit.journal import Event, log
@@ -166,13 +167,21 @@ def _forget(response: Response, now: int) -> None:
     status.push(response, "declined", "The agency's copy and its key were destroyed.")
 
 
-def notices() -> list[Notice]:
-    """Return what has not been seen yet, the newest first."""
-    return list(Notice.objects.filter(seen_at=None).select_related("request", "response"))
+def notices(officer: Officer) -> QuerySet[Notice]:
+    """Return what of an officer's cases has not been seen yet, the newest first."""
+    return _notices(officer).filter(seen_at=None)
 
 
-def seen(officer: Officer, notice_id: int) -> None:
-    """Mark a notice as seen. Raises Refused."""
+def seen(officer: Officer, notice_id: int) -> Notice:
+    """Mark a notice as seen and return it; one of another's case looks like none. Raises Refused."""
     officers.need(officer, *_DECIDERS)
-    if not Notice.objects.filter(pk=notice_id).update(seen_at=clock.now()):
+    found = _notices(officer).filter(pk=notice_id).first()
+    if found is None:
         raise missing("notice")
+    Notice.objects.filter(pk=found.pk).update(seen_at=clock.now())
+    return found
+
+
+def _notices(officer: Officer) -> QuerySet[Notice]:
+    found = Notice.objects.select_related("request__case", "response")
+    return found if officer.user.role in cases.SEE_ALL else found.filter(request__case__in=cases.listing(officer))

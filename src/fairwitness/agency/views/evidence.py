@@ -69,7 +69,7 @@ def _opened(officer: Officer, shown: list[Response]) -> dict[str, Touch]:
 def item(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Show one piece of evidence."""
     officer = me(request)
-    return page(request, officer, gated.my_response(officer, response_id))
+    return page(request, officer, evidence.seen_by(officer, response_id))
 
 
 @gate.require(*triage.STAFF, per_object=True)
@@ -78,7 +78,7 @@ def item(request: HttpRequest, response_id: str) -> HttpResponseBase:
 def annotate(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Write a note, set a marker, or keep a clip's beginning and end."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     kind, clip = request.POST.get("kind", ""), request.POST.get("clip", "")
     try:
         at, start, end = (_milliseconds(request.POST.get(name, "")) for name in ("at", "start", "end"))
@@ -99,7 +99,7 @@ def annotate(request: HttpRequest, response_id: str) -> HttpResponseBase:
 def strike(request: HttpRequest, response_id: str, annotation_id: int) -> HttpResponseBase:
     """Strike a note, marker or clip through, with the reason."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     try:
         annotations.strike(officer, found, annotation_id, request.POST.get("words", ""))
     except (Refused, ProtocolError) as error:
@@ -114,7 +114,7 @@ def strike(request: HttpRequest, response_id: str, annotation_id: int) -> HttpRe
 def download(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Order a download, of an original clip or of a derived one: logged first, then ready for a while."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     purpose = request.POST.get("purpose", "").strip() or gated.stated(request, found)
     what = request.POST.get("what", "")
     back = reverse("agency_evidence_item", args=[found.pk])
@@ -152,7 +152,7 @@ def part(request: HttpRequest, touch_id: str, annotation_id: int) -> HttpRespons
 def report_item(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Make the report of one piece of evidence."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     return _pdf(report.of_response(officer, found), f"{found.id[:16]}-report")
 
 

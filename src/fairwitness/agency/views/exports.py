@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from fairwitness.agency.models import Request
-from fairwitness.agency.services import bags, cases, export, library, requests
+from fairwitness.agency.services import bags, export, library, requests
 from fairwitness.agency.views import gated, triage
 from fairwitness.agency.views.people import me
 from fairwitness.kit.accounts import gate
@@ -44,9 +44,7 @@ def listing(request: HttpRequest) -> HttpResponseBase:
 def new(request: HttpRequest, request_id: str) -> HttpResponseBase:
     """Order a bag: the same words asked again go on where the last try stopped."""
     officer = me(request)
-    asked = requests.get(request_id)
-    if not cases.may_see(officer, asked.case):
-        raise Refused(404, "not_found", _("There is no such request here."))
+    asked = requests.seen_by(officer, request_id)
     if request.method != "POST":
         return _form(request, asked)
     wanted = request.POST.getlist("responses")

@@ -9,8 +9,7 @@ from django.shortcuts import render
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.errors import NotYetLogged
-from fairwitness.agency.models import CustodyRecord, Officer, Response
-from fairwitness.agency.services import cases, evidence
+from fairwitness.agency.models import CustodyRecord, Response
 from fairwitness.agency.views.cases import as_refused
 from fairwitness.kit import clock
 from fairwitness.kit.errors import Refused
@@ -73,15 +72,6 @@ def _waiting(request: HttpRequest, title: str, back: str, waiting: Waiting) -> H
 
 def _fields(request: HttpRequest) -> list[tuple[str, str]]:
     return [(name, value) for name, values in request.POST.lists() for value in values if name != "csrfmiddlewaretoken"]
-
-
-def my_response(officer: Officer, response_id: str) -> Response:
-    """Return a response of a case that is this officer's business; another's looks like none. Raises Refused."""
-    found = evidence.get(response_id)
-    allowed = cases.may_see(officer, found.request.case) if found.request else officer.user.role in cases.SEE_ALL
-    if not allowed:
-        raise Refused(404, "not_found", "There is no such response here.")
-    return found
 
 
 def stated(request: HttpRequest, response: Response) -> str:

@@ -48,7 +48,7 @@ def listing(request: HttpRequest) -> HttpResponseBase:
 def place(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Place a legal hold or a defence's preservation demand."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     kind, reference = request.POST.get("kind", ""), request.POST.get("reference", "").strip()
     purpose = request.POST.get("purpose", "").strip()
     back = reverse("agency_evidence_item", args=[found.pk])
@@ -70,7 +70,7 @@ def lift(request: HttpRequest, hold_id: int) -> HttpResponseBase:
     """End a hold."""
     officer = me(request)
     held = hold.get(hold_id)
-    found = gated.my_response(officer, held.response_id)
+    found = evidence.seen_by(officer, held.response_id)
     purpose = request.POST.get("purpose", "").strip()
     back = reverse("agency_evidence_item", args=[found.pk])
 
@@ -90,7 +90,7 @@ def lift(request: HttpRequest, hold_id: int) -> HttpResponseBase:
 def use(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Let a piece of evidence serve another case."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     posted = {name: request.POST.get(name, "").strip() for name in ("case", "purpose", "recipient", "sealed_by")}
     back = reverse("agency_evidence_item", args=[found.pk])
 

@@ -19,7 +19,7 @@ from fairwitness_core.model.response import Manifest, StepForward
 from fairwitness_core.rules import retention
 from fairwitness_core.wire.errors import ProtocolError
 
-from fairwitness.agency.models import Clip, Hold, Notice, Officer, Request, Response, Touch
+from fairwitness.agency.models import Clip, Hold, Officer, Request, Response, Touch
 from fairwitness.agency.services import cases, checks, collect, evidence, looking, requests, status, story, triage, viewing
 from fairwitness.agency.views import gated
 from fairwitness.agency.views.cases import as_refused
@@ -77,7 +77,7 @@ class Shown:
 def queue(request: HttpRequest, request_id: str) -> HttpResponseBase:
     """Show what came in for a request, and when answers arrive."""
     officer = me(request)
-    asked = _request(officer, request_id)
+    asked = requests.seen_by(officer, request_id)
     now = clock.now()
     rows = listing(asked, now)
     chosen = request.GET.get("show", "")
@@ -131,7 +131,7 @@ def _row(number: int, response: Response, now: int) -> Row:
 def response(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Show one response: closed with its facts and checks, or opened under the purpose that was stated."""
     officer = me(request)
-    return _page(request, officer, gated.my_response(officer, response_id))
+    return _page(request, officer, evidence.seen_by(officer, response_id))
 
 
 @gate.require(*STAFF, per_object=True)
@@ -140,7 +140,7 @@ def response(request: HttpRequest, response_id: str) -> HttpResponseBase:
 def open_response(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Open a response for a purpose: logged first, shown once the log holds it."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     purpose = request.POST.get("purpose", "").strip()
     back = _safe_page(request, found)
 
@@ -167,7 +167,7 @@ def open_response(request: HttpRequest, response_id: str) -> HttpResponseBase:
 def accept(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Accept; logged first, and the owner is told."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     purpose = _purpose(request, found)
 
     def do() -> tuple[str, str]:
@@ -183,7 +183,7 @@ def accept(request: HttpRequest, response_id: str) -> HttpResponseBase:
 def decline(request: HttpRequest, response_id: str) -> HttpResponseBase:
     """Decline with a reason; logged first, and the owner is told why."""
     officer = me(request)
-    found = gated.my_response(officer, response_id)
+    found = evidence.seen_by(officer, response_id)
     purpose, reason = _purpose(request, found), request.POST.get("reason", "")
 
     def do() -> tuple[str, str]:
@@ -247,12 +247,7 @@ def picture(request: HttpRequest, touch_id: str) -> HttpResponseBase:
 def seen(request: HttpRequest, notice_id: int) -> HttpResponseBase:
     """Put a notice aside."""
     officer = me(request)
-    notice = Notice.objects.filter(pk=notice_id).select_related("request__case", "response").first()
-    if notice is None or (notice.request is not None and not cases.may_see(officer, notice.request.case)):
-        raise Refused(404, "not_found", _("There is no such notice here."))
-    if notice.request is None and officer.user.role not in cases.SEE_ALL:
-        raise Refused(404, "not_found", _("There is no such notice here."))
-    triage.seen(officer, notice.pk)
+    notice = triage.seen(officer, notice_id)
     messages.success(request, _("Noted as read."))
     where = reverse("agency_response", args=[notice.response_id]) if notice.response_id else reverse("agency_start")
     return HttpResponseRedirect(where)
@@ -351,13 +346,6 @@ def _next_page(request: HttpRequest, found: Response) -> str:
 
 def _safe_page(request: HttpRequest, found: Response) -> str:
     return reverse("agency_evidence_item" if request.POST.get("page") == "evidence" else "agency_response", args=[found.pk])
-
-
-def _request(officer: Officer, request_id: str) -> Request:
-    found = requests.get(request_id)
-    if not cases.may_see(officer, found.case):
-        raise Refused(404, "not_found", _("There is no such request here."))
-    return found
 
 
 def _number(text: str) -> int | None:

@@ -46,8 +46,9 @@ def create_user(
     active_until: int | None = None,
     oidc_provider: str = "",
     oidc_login: str = "",
+    by: User | None = None,
 ) -> User:
-    """Create an account without any means to sign in; `active_until` is Unix seconds. Raises Refused."""
+    """Create an account without any means to sign in; `active_until` is Unix seconds, `by` who adds it. Raises Refused."""
     if not _USERNAME.fullmatch(username):
         raise Refused(
             400,
@@ -73,11 +74,11 @@ def create_user(
             oidc_login=oidc_login,
         )
     log(Event.USER_CREATED, role=role)
-    tell("account.created", user, words=role)
+    tell("account.created", user, by=by, words=role)
     return user
 
 
-def issue_code(user: User) -> str:
+def issue_code(user: User, by: User | None = None) -> str:
     """Return a new one-time enrolment code for `user` (128 bits, shown once) and void the unused ones before it."""
     code = base64.b32encode(random.token_bytes(16)).decode().rstrip("=")
     now = clock.now()
@@ -85,7 +86,7 @@ def issue_code(user: User) -> str:
     with transaction.atomic():
         EnrolmentCode.objects.filter(user=user, used_at=None).delete()
         EnrolmentCode.objects.create(user=user, code_hash=_code_hash(code), created_at=now, expires_at=now + hours * 3600)
-        tell("account.code_issued", user)
+        tell("account.code_issued", user, by=by)
     return "-".join(code[i : i + 5] for i in range(0, len(code), 5))
 
 
@@ -161,16 +162,16 @@ def revoke(sign_in: SignIn) -> None:
         log(Event.SESSION_REVOKED, count=1)
 
 
-def revoke_all(user: User) -> int:
+def revoke_all(user: User, by: User | None = None) -> int:
     """End every session of `user` at once and return how many there were."""
     count = sessions_of(user).update(revoked_at=clock.now())
     if count:
         log(Event.SESSION_REVOKED, count=count)
-        tell("account.sessions_ended", user, words=str(count))
+        tell("account.sessions_ended", user, by=by, words=str(count))
     return count
 
 
-def freeze(user: User) -> None:
+def freeze(user: User, by: User | None = None) -> None:
     """Stop an account from acting, at once and in every session, and void its codes and fallbacks."""
     now = clock.now()
     with transaction.atomic():
@@ -180,14 +181,14 @@ def freeze(user: User) -> None:
         sessions_of(user).update(revoked_at=now)
     user.frozen = True
     log(Event.USER_FROZEN, role=user.role)
-    tell("account.frozen", user)
+    tell("account.frozen", user, by=by)
 
 
-def unfreeze(user: User) -> None:
+def unfreeze(user: User, by: User | None = None) -> None:
     """Let a frozen account act again; its old sessions stay ended."""
     User.objects.filter(pk=user.pk).update(frozen=False)
     user.frozen = False
-    tell("account.unfrozen", user)
+    tell("account.unfrozen", user, by=by)
 
 
 def passkeys_of(user: User) -> QuerySet[Authenticator]:

@@ -21,13 +21,13 @@ urlpatterns: list[URLPattern] = [
 ]
 
 if config.role_name() != "home":
-    from allauth.socialaccount.providers.openid_connect import views as oidc
+    from fairwitness.kit.accounts import social
 
     _why = "the round trip to a sign-in provider; a passkey assertion follows before a session exists"
     urlpatterns += [
         path("people", views.people, name="people"),
         path("people/add", views.add_person, name="add_person"),
         path("people/<int:pk>/<slug:action>", views.change_person, name="change_person"),
-        path("oidc/<slug:provider_id>/login", gate.anyone(_why)(oidc.login), name="openid_connect_login"),
-        path("oidc/<slug:provider_id>/callback", gate.anyone(_why)(oidc.callback), name="openid_connect_callback"),
+        path("oidc/<slug:provider_id>/login", gate.anyone(_why)(social.login), name="openid_connect_login"),
+        path("oidc/<slug:provider_id>/callback", gate.anyone(_why)(social.callback), name="openid_connect_callback"),
     ]

@@ -276,15 +276,16 @@ def people(request: HttpRequest) -> HttpResponse:
 @_posted("people")
 def add_person(request: HttpRequest) -> HttpResponse:
     """Create an account and show its one-time code, once; a refusal is shown beside what was typed."""
+    keeper = gate.actor(request)
     typed = {key: request.POST.get(key, "") for key in ("username", "display_name", "role")}
     try:
-        user = services.create_user(typed["username"], typed["display_name"], typed["role"])
+        user = services.create_user(typed["username"], typed["display_name"], typed["role"], by=keeper)
     except Refused as refusal:
         if not _is_page(request):
             raise
         wrong = {"user.name": "username", "user.exists": "username"}.get(refusal.code, refusal.code.removeprefix("user."))
         return _people(request, {"error": refusal, "wrong": wrong, "typed": typed}, refusal.status)
-    return _people(request, {"code": services.issue_code(user), "person": user})
+    return _people(request, {"code": services.issue_code(user, keeper), "person": user})
 
 
 @gate.require(*_KEEPERS)
@@ -299,17 +300,17 @@ def change_person(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     shown: dict[str, Any] = {"person": user}
     match action:
         case "code":
-            shown["code"] = services.issue_code(user)
+            shown["code"] = services.issue_code(user, keeper)
         case "freeze" if user.pk == keeper.pk:
             raise Refused(409, "user.self", _("You cannot freeze your own account."), _("Ask another administrator."))
         case "freeze":
-            services.freeze(user)
+            services.freeze(user, keeper)
             return _done(request, _("%(name)s is frozen and signed out everywhere.") % {"name": user.display_name})
         case "unfreeze":
-            services.unfreeze(user)
+            services.unfreeze(user, keeper)
             return _done(request, _("%(name)s may sign in again.") % {"name": user.display_name})
         case "sign-out":
-            services.revoke_all(user)
+            services.revoke_all(user, keeper)
             return _done(request, _("%(name)s is signed out everywhere.") % {"name": user.display_name})
         case "totp":
             hours = request.POST.get("hours", "24")

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from fairwitness.agency.models import AuditRecord, Freeze, RetentionClass
+from fairwitness.agency.models import AuditRecord, Freeze, Officer, RetentionClass
 from fairwitness.agency.services import access, audit, cases, officers, retention
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import services as accounts
@@ -41,6 +41,37 @@ def test_training_runs_out_and_is_recorded_anew(world):
         access.train(world.sam, world.ana, "x", clock.now() + DAY)
 
 
+def test_who_is_not_trained_reads_nothing_either(world):
+    ana = session_of(world.ana.user)
+    assert ana.get("/api/requests").status_code == 200
+    Officer.objects.filter(pk=world.ana.pk).update(trained_until=clock.now())
+    answer = ana.get("/api/requests")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "officer.training")
+
+
+def test_the_record_names_the_administrator_who_acted(world):
+    access.stop(world.adm, world.ana)
+    access.let_go_on(world.adm, world.ana)
+    officers.new_code(world.ana, world.adm)
+    session_of(world.sam.user)
+    access.sign_out(world.adm, world.sam)
+    kim = officers.enrol("kim", "Kim Lee", "officer", world.adm).officer
+    officers.remove(kim, world.adm)
+    found = AuditRecord.objects.filter(actor=world.adm.actor).order_by("pk").values_list("action", "subject")
+    ana, new, sam = f"account {world.ana.actor}", "account kim", f"account {world.sam.actor}"
+    assert list(found) == [
+        ("account.frozen", ana),
+        ("account.unfrozen", ana),
+        ("account.code_issued", ana),
+        ("account.sessions_ended", sam),
+        ("account.created", new),
+        ("officer.added", f"officer {kim.actor}"),
+        ("account.code_issued", f"account {kim.actor}"),
+        ("account.frozen", f"account {kim.actor}"),
+        ("officer.removed", f"officer {kim.actor}"),
+    ]
+
+
 def test_unused_access_ends_by_itself_and_one_administrator_stays(world):
     world.step(29 * DAY)
     assert access.lapse(clock.now()) == 0
@@ -73,8 +104,16 @@ def test_one_step_stops_the_whole_agency(world):
         with pytest.raises(Refused) as refused:
             officers.need(officer, role)
         assert refused.value.code == "agency.frozen"
+    with pytest.raises(Refused) as reading:
+        officers.of_user(world.ana.user)
+    assert reading.value.code == "agency.frozen"
+    ana = session_of(world.ana.user)
+    assert ana.get("/").status_code == 403
+    assert ana.get("/api/cases").status_code == 403
+    assert officers.of_user(world.adm.user) == world.adm
     access.thaw_agency(world.adm)
     officers.need(world.ana, "officer")
+    assert ana.get("/api/cases").status_code == 200
     with pytest.raises(Refused):
         access.freeze_agency(world.sam, "not mine to do")
 
