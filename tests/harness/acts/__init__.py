@@ -56,12 +56,13 @@ def forget(role: str) -> None:
     """Empty every cache of the program's modules: the next world has other files under the same names."""
     if role == "hub" and "fairwitness.hub.sequencer" in sys.modules:
         from fairwitness.hub import sequencer
-        from fairwitness.hub.services import directory, ledger, tokens
+        from fairwitness.hub.services import directory, ledger, public, tokens
 
         sequencer.reset()
         ledger.forget_readers()
         directory.forget()
         tokens._keys.clear()
+        public._held.clear()
     if role == "home" and "fairwitness.home.services.follower" in sys.modules:
         from fairwitness.home.services import follower
 

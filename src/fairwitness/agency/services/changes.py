@@ -74,18 +74,10 @@ def approve(officer: Officer, change: RequestChange) -> RequestChange:
     if change.state != "draft":
         raise Refused(409, "request.state", "This extension is not waiting for a second officer any more.")
     _judge(change.request, extension(change))
-    payload = bytes(change.payload)
-    signature = officers.signing_key(officer).sign(dsse.pae(dsse.ENTRY, payload))
-    keys = (officers.public_key(change.drafted_by), officers.public_key(officer))
-    envelope = dsse.Envelope(
-        dsse.ENTRY,
-        payload,
-        (dsse.Signature(keys[0].kid, bytes(change.draft_signature)), dsse.Signature(keys[1].kid, signature)),
-    )
-    envelope.verify(dsse.ENTRY, *keys)
+    envelope = officers.countersign(bytes(change.payload), change.drafted_by, bytes(change.draft_signature), officer)
     with transaction.atomic():
         changed = RequestChange.objects.filter(pk=change.pk, state="draft").update(
-            state="approved", approved_by=officer, envelope=envelope.encode()
+            state="approved", approved_by=officer, envelope=envelope
         )
         if not changed:
             raise Refused(409, "request.state", "Somebody else acted on this extension just now.")

@@ -13,6 +13,7 @@ from django.db import transaction
 from fairwitness_core.crypto import random
 from fairwitness_core.crypto.sign import PublicKey, SigningKey
 from fairwitness_core.model.agency import AgencyKey
+from fairwitness_core.wire import dsse
 
 from fairwitness.agency.errors import missing
 from fairwitness.agency.models import Mark, Officer
@@ -134,6 +135,20 @@ def signing_key(officer: Officer) -> SigningKey:
     """Return the signing key of an officer who acts now. Raises Refused."""
     need(officer, *SIGNERS)
     return stored_key(officer)
+
+
+def countersign(payload: bytes, first: Officer, signature: bytes, second: Officer) -> bytes:
+    """Return the envelope that two officers signed: the `signature` of the first, and the second's made now. Raises Refused.
+
+    Both signatures are checked over exactly these bytes before it is handed out; a first one that does not hold raises
+    ProtocolError.
+    """
+    keys = (public_key(first), public_key(second))
+    own = signing_key(second).sign(dsse.pae(dsse.ENTRY, payload))
+    signatures = (dsse.Signature(keys[0].kid, signature), dsse.Signature(keys[1].kid, own))
+    envelope = dsse.Envelope(dsse.ENTRY, payload, signatures)
+    envelope.verify(dsse.ENTRY, *keys)
+    return envelope.encode()
 
 
 def stored_key(officer: Officer) -> SigningKey:

@@ -110,19 +110,11 @@ def approve(officer: Officer, request: Request) -> Request:
     if not verdict.ok:
         raise by_rules(verdict.violations)
     # 3.
-    payload = bytes(request.payload)
-    signature = officers.signing_key(officer).sign(dsse.pae(dsse.ENTRY, payload))
-    keys = (officers.public_key(request.drafted_by), officers.public_key(officer))
-    envelope = dsse.Envelope(
-        dsse.ENTRY,
-        payload,
-        (dsse.Signature(keys[0].kid, bytes(request.draft_signature)), dsse.Signature(keys[1].kid, signature)),
-    )
-    envelope.verify(dsse.ENTRY, *keys)
+    envelope = officers.countersign(bytes(request.payload), request.drafted_by, bytes(request.draft_signature), officer)
     # 4.
     with transaction.atomic():
         changed = Request.objects.filter(pk=request.pk, state="draft").update(
-            state="approved", approved_by=officer, envelope=envelope.encode()
+            state="approved", approved_by=officer, envelope=envelope
         )
         if changed:
             audit.note(officer, "request.approved", f"request {request.id}", case=request.case)

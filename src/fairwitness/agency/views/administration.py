@@ -1,5 +1,6 @@
 """Administration: people and their access, the freeze of the whole agency, retention classes, and the record of every act."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -69,12 +70,11 @@ def person(request: HttpRequest, officer_id: int) -> HttpResponseBase:
 @require_POST
 def train(request: HttpRequest, officer_id: int) -> HttpResponseBase:
     """Record a training."""
-    other = officers.get(officer_id)
-    try:
-        access.train(me(request), other, request.POST.get("training", ""), _time(request, "until"))
-    except (Refused, ProtocolError) as error:
-        return _person(request, other, as_refused(error))
-    return _back(other, _("The training is on record."), request)
+
+    def do(by: Officer, other: Officer) -> None:
+        access.train(by, other, request.POST.get("training", ""), _time(request, "until"))
+
+    return _done(request, officer_id, do, _("The training is on record."))
 
 
 @gate.require("admin")
@@ -82,12 +82,11 @@ def train(request: HttpRequest, officer_id: int) -> HttpResponseBase:
 @require_POST
 def renew(request: HttpRequest, officer_id: int) -> HttpResponseBase:
     """Confirm that a person needs access."""
-    other = officers.get(officer_id)
-    try:
-        access.renew(me(request), other, _time(request, "until"))
-    except (Refused, ProtocolError) as error:
-        return _person(request, other, as_refused(error))
-    return _back(other, _("Access is confirmed."), request)
+
+    def do(by: Officer, other: Officer) -> None:
+        access.renew(by, other, _time(request, "until"))
+
+    return _done(request, officer_id, do, _("Access is confirmed."))
 
 
 @gate.require("admin")
@@ -95,12 +94,7 @@ def renew(request: HttpRequest, officer_id: int) -> HttpResponseBase:
 @require_POST
 def stop(request: HttpRequest, officer_id: int) -> HttpResponseBase:
     """Freeze one person."""
-    other = officers.get(officer_id)
-    try:
-        access.stop(me(request), other)
-    except Refused as error:
-        return _person(request, other, error)
-    return _back(other, _("Frozen, in every session, as of now."), request)
+    return _done(request, officer_id, access.stop, _("Frozen, in every session, as of now."))
 
 
 @gate.require("admin")
@@ -108,9 +102,7 @@ def stop(request: HttpRequest, officer_id: int) -> HttpResponseBase:
 @require_POST
 def go_on(request: HttpRequest, officer_id: int) -> HttpResponseBase:
     """End a person's freeze."""
-    other = officers.get(officer_id)
-    access.let_go_on(me(request), other)
-    return _back(other, _("This person can sign in again."), request)
+    return _done(request, officer_id, access.let_go_on, _("This person can sign in again."))
 
 
 @gate.require("admin")
@@ -118,9 +110,7 @@ def go_on(request: HttpRequest, officer_id: int) -> HttpResponseBase:
 @require_POST
 def sign_out(request: HttpRequest, officer_id: int) -> HttpResponseBase:
     """End a person's sessions."""
-    other = officers.get(officer_id)
-    access.sign_out(me(request), other)
-    return _back(other, _("All sessions are ended."), request)
+    return _done(request, officer_id, access.sign_out, _("All sessions are ended."))
 
 
 @gate.require("admin")
@@ -306,7 +296,13 @@ def _person(request: HttpRequest, other: Officer, problem: Refused | None = None
     return render(request, "agency/admin_person.html", context, status=problem.status if problem else 200)
 
 
-def _back(other: Officer, said: str, request: HttpRequest) -> HttpResponseRedirect:
+def _done(request: HttpRequest, officer_id: int, do: Callable[[Officer, Officer], object], said: str) -> HttpResponseBase:
+    """Do one act of the administrator to a person, and say so on their page; a refusal is shown there too."""
+    other = officers.get(officer_id)
+    try:
+        do(me(request), other)
+    except (Refused, ProtocolError) as error:
+        return _person(request, other, as_refused(error))
     messages.success(request, said)
     return HttpResponseRedirect(reverse("agency_admin_person", args=[other.pk]))
 
