@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from allauth.socialaccount.models import SocialAccount
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
@@ -17,7 +19,7 @@ from django.urls import path
 
 from fairwitness.demo.authenticator import SignInFailed, SoftClient
 from fairwitness.kit import clock
-from fairwitness.kit.accounts import gate, services
+from fairwitness.kit.accounts import gate, services, social
 from fairwitness.kit.accounts.models import EnrolmentCode, SignIn, TotpGrant, User
 from fairwitness.kit.accounts.social import SocialAdapter
 from fairwitness.kit.errors import Refused
@@ -448,6 +450,18 @@ class Issuer:
 
     def __init__(self, subject="sub-1", login="rivera@city.example"):
         self.subject, self.login = subject, login
+        self.key = rsa.generate_private_key(65537, 2048)
+        self.published = {"keys": [{**self.public(self.key), "kid": "k1", "alg": "RS256", "use": "sig"}]}
+        self.token, self.down = {}, False
+
+    @staticmethod
+    def public(key):
+        return jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+
+    def signed(self, **changes):
+        now = int(time.time())
+        claims = {"iss": "https://issuer.test", "aud": "fairwitness", "sub": self.subject, "iat": now, "exp": now + 60}
+        return jwt.encode(claims | changes, self.key, "RS256", {"kid": "k1"})
 
     def __call__(self, *_args):
         return self
@@ -462,12 +476,14 @@ class Issuer:
         return self.get(url) if method == "GET" else self.post(url)
 
     def post(self, url, **_options):
-        now = int(time.time())
-        claims = {"iss": "https://issuer.test", "aud": "fairwitness", "sub": self.subject, "iat": now, "exp": now + 60}
-        token = jwt.encode(claims, "k" * 32, algorithm="HS256")
-        return Answer({"access_token": "a", "token_type": "Bearer", "id_token": token, "expires_in": 60})
+        said = {"access_token": "a", "token_type": "Bearer", "id_token": self.signed(), "expires_in": 60}
+        return Answer({name: value for name, value in (said | self.token).items() if value is not None})
 
     def get(self, url, **_options):
+        if self.down:
+            raise ConnectionError("no such host")
+        if url.endswith("/jwks"):
+            return Answer(self.published)
         if url.endswith("/userinfo"):
             return Answer({"sub": self.subject, "preferred_username": self.login})
         return Answer(
@@ -560,6 +576,78 @@ def test_oidc_step_up_with_another_persons_passkey_is_refused(enrolled, officer,
     credential = json.dumps(thief.authenticator.get(options, thief.origin))
     thief.post("/auth/passkey/follow", form={"credential": credential})
     assert thief.get("/officers").status == 401
+
+
+def tampered(issuer, how):
+    head, body, signature = issuer.signed().split(".")
+    now = int(time.time())
+    claims = {"iss": "https://issuer.test", "aud": "fairwitness", "sub": "sub-1", "iat": now, "exp": now + 60}
+    return {
+        "absent": None,
+        "not a token": "x.y",
+        "another issuer": issuer.signed(iss="https://other.test"),
+        "another client": issuer.signed(aud="payroll"),
+        "expired": issuer.signed(exp=int(time.time()) - 300),
+        "another subject": issuer.signed(sub="sub-2"),
+        "altered claims": f"{head}.{issuer.signed(extra=1).split('.')[1]}.{signature}",
+        "altered signature": f"{head}.{body}.{signature[:40][::-1]}{signature[40:]}",
+        "another key": jwt.encode(claims, rsa.generate_private_key(65537, 2048), "RS256", {"kid": "k1"}),
+        "unknown key": jwt.encode(claims, issuer.key, "RS256", {"kid": "k2"}),
+        "no key named": jwt.encode(claims, issuer.key, "RS256"),
+        "unsigned": jwt.encode(claims, None, "none", {"kid": "k1"}),
+        "signed by a word": jwt.encode(claims, "k" * 32, "HS256", {"kid": "k1"}),
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "absent", "not a token", "another issuer", "another client", "expired", "another subject", "altered claims",
+        "altered signature", "another key", "unknown key", "no key named", "unsigned", "signed by a word",
+    ],
+)  # fmt: skip
+def test_oidc_believes_a_token_by_its_signature_alone(enrolled, officer, issuer, how):
+    social.name_login(officer, "city", "rivera@city.example")
+    issuer.token = {"id_token": tampered(issuer, how)}
+    answer = oidc_sign_in(enrolled)
+    assert (answer.status, answer.json()["error"]["code"]) == (403, "auth.oidc_failed")
+    assert enrolled.get("/auth/passkey/follow").status != 200
+    assert not SocialAccount.objects.exists(), "nobody was bound to anything"
+    issuer.token = {}
+    assert oidc_sign_in(enrolled).headers["location"] == "/auth/passkey/follow"
+
+
+def test_oidc_provider_that_is_silent_is_named(enrolled, issuer):
+    issuer.down = True
+    enrolled.get("/auth/sign-in")
+    answer = enrolled.post("/auth/oidc/city/login")
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "auth.oidc_silent")
+    assert enrolled.get("/auth/oidc/nowhere/callback").status == 404
+
+
+def test_oidc_logins_are_named_one_to_a_person(officer, issuer, enrolled):
+    other = services.create_user("okafor", "B. Okafor", "officer")
+    for provider, login, code in (
+        ("nowhere", "rivera@city.example", "user.oidc_provider"),
+        ("city", " rivera", "user.oidc_login"),
+        ("city", "r" * 256, "user.oidc_login"),
+        ("city", "ri\nvera", "user.oidc_login"),
+    ):
+        with pytest.raises(Refused, match=code.replace(".", r"\.")):
+            social.name_login(officer, provider, login)
+    social.name_login(officer, "city", "rivera@city.example")
+    with pytest.raises(Refused, match=r"user\.oidc_taken"):
+        social.name_login(other, "city", "rivera@city.example")
+    assert oidc_sign_in(enrolled).status == 302
+    # Named anew, the subject that was bound is a stranger; ended, nobody comes that way.
+    social.name_login(officer, "city", "ana@city.example")
+    assert oidc_sign_in(enrolled).status == 403
+    issuer.login = "ana@city.example"
+    assert oidc_sign_in(enrolled).status == 302
+    social.name_login(officer, "", "")
+    assert oidc_sign_in(enrolled).status == 403
+    officer.refresh_from_db()
+    assert (officer.oidc_provider, officer.oidc_login) == ("", "")
 
 
 # Pages
