@@ -177,7 +177,7 @@ def test_processes_that_hold_keys_write_no_core_and_hide_their_memory(world):
 
 
 PUBLIC = {
-    "hub": re.compile(r"feed/.*|log/[ps]/public/.*"),
+    "hub": re.compile(r"feed/.*|log/[ps]/public/.*|public/.*"),
     "agency": re.compile(r"$^"),
     "home": re.compile(r"$^"),
     "w1": re.compile(r"$^"),

@@ -89,6 +89,9 @@ class BlobStore(Protocol):
     def delete(self, name: str) -> bool:
         """Remove the blob and its parts; durable on return. Tells whether there was anything to remove."""
 
+    def drop_parts(self, name: str) -> bool:
+        """Remove parts that a joined blob needs no more, which a kill within `join` left. Tells whether there were any."""
+
     def names(self, under: str = "") -> Iterator[str]:
         """Yield the names of all blobs, sorted; with `under`, of those whose name begins with it and a slash."""
 
@@ -157,7 +160,7 @@ class FileBlobs:
         if missing or len(found) != count:
             raise BlobMissing(f"expected parts 1 to {count}, {len(missing)} of them are missing and {len(found)} are here")
         stored = self._store(self._path(name), self._read_parts(name, count), max_bytes)
-        self._drop_parts(name)
+        self.drop_parts(name)
         return stored
 
     def open(self, name: str) -> BinaryIO:
@@ -184,7 +187,7 @@ class FileBlobs:
         if there:
             path.unlink()
             files.sync_folder(path.parent)
-        return self._drop_parts(name) or there
+        return self._forget_parts(name) or there
 
     def names(self, under: str = "") -> Iterator[str]:
         """Yield the names of all blobs, sorted; see BlobStore.names."""
@@ -234,7 +237,11 @@ class FileBlobs:
             with self._part(name, number).open("rb") as stream:
                 yield from chunks_of(stream)
 
-    def _drop_parts(self, name: str) -> bool:
+    def drop_parts(self, name: str) -> bool:
+        """Remove what a joined blob needs no more; parts without a blob stay."""
+        return self.exists(name) and self._forget_parts(name)
+
+    def _forget_parts(self, name: str) -> bool:
         folder = self._part_folder(name)
         if not folder.is_dir():
             return False

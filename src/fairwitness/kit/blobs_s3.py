@@ -273,6 +273,10 @@ class S3Blobs:
         self._remove(rest, quiet=False)
         return there or bool(rest)
 
+    def drop_parts(self, name: str) -> bool:  # noqa: ARG002 - the Protocol's form
+        """Remove nothing: a joined blob is its parts."""
+        return False
+
     def names(self, under: str = "") -> Iterator[str]:
         """Yield the names of all blobs, sorted; see BlobStore.names."""
         start = f"{self._area}/index/"

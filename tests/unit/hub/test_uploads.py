@@ -16,6 +16,7 @@ from fairwitness_core.wire import dsse
 
 from fairwitness.hub.models import InboxLeaf, Invite, Issuance, SpentToken, Upload
 from fairwitness.hub.services import agencies, identity, inbox, tokens, uploads, vault
+from fairwitness.kit.blobs import FileBlobs
 from tests.unit.hub.test_requests import logged
 from tests.unit.hub.world import Agency, Responder
 
@@ -243,6 +244,19 @@ def test_the_sweep_takes_what_no_row_stands_for(world, home):
     assert uploads.sweep(world.now) == 1
     assert stored(world) == [home.rid]
     assert uploads.sweep(world.now) == 0
+
+
+def test_the_sweep_takes_parts_that_a_kill_within_the_join_left(world, home):
+    store = vault.store()
+    if not isinstance(store, FileBlobs):
+        pytest.skip("with S3 a joined blob is its parts")
+    home.respond()
+    store.put_part(home.rid, 1, [b"left beside what is joined"], max_bytes=100)
+    store.put_part("1" * 64, 1, [b"of no upload"], max_bytes=100)
+    assert uploads.sweep(world.now) == 2
+    assert list(store.unfinished()) == []
+    assert stored(world) == [home.rid]
+    assert not store.drop_parts("2" * 64)
 
 
 # ---------------------------------------------------------------- withdrawal

@@ -276,8 +276,10 @@ def sweep(now: int) -> int:
     """Unlink ciphertext that no live row stands for, and forget rows past reconciliation; returns how many files went."""
     store = vault.store()
     live = set(Upload.objects.filter(state__in=("open", "sealed")).values_list("response_id", flat=True))
-    names = {*store.names(), *store.unfinished()} - live
-    gone = 0
+    unfinished = set(store.unfinished())
+    names = {*store.names(), *unfinished} - live
+    # Nobody joins a sealed one again: parts beside it are what a kill within the join left.
+    gone = sum(store.drop_parts(row.response_id) for row in Upload.objects.filter(state="sealed", response_id__in=unfinished))
     for name in names:
         # Looked at again: an upload may have begun since.
         if not Upload.objects.filter(response_id=name, state__in=("open", "sealed")).exists():

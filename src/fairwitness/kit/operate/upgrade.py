@@ -26,7 +26,7 @@ FIRST = "0.1.0"
 """The last version that wrote no history."""
 _MARGIN = 1 << 26
 _STATES = ("expand", "fill", "contract")
-_NEWS = frozenset({"feed"})  # old in every node that was stopped, and not looked at before an upgrade
+_NEWS = frozenset({"collection", "feed"})  # old in every node that was stopped, and not looked at before an upgrade
 
 
 class UpgradeError(Exception):
