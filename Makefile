@@ -39,6 +39,7 @@ check: venv
 # Every page and state in both sizes, light and dark, into the folder `shots`, which git ignores.
 shots: venv
 	FAIRWITNESS_SCREENSHOTS=shots $(BIN)/python scripts/test.py tests/browser
+	FAIRWITNESS_SCREENSHOTS=shots $(BIN)/python scripts/test.py --proof tests/browser
 
 bench: venv
 	$(BIN)/python -m benchmarks
