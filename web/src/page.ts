@@ -75,5 +75,35 @@ function dress(root: ParentNode): void {
   utcFields(root);
 }
 
+// A part of the page that renews itself leaves the keyboard where it was, and what somebody unfolded stays so.
+function mark(node: Element): string {
+  const place = node.closest("[id]")?.id ?? "";
+  const words = (node.textContent ?? "").replace(/[\d\s]+/g, " ").trim();
+  return [place, node.tagName, node.getAttribute("href"), node.getAttribute("name"), node.getAttribute("value"), words].join("|");
+}
+
+let focused: Element | null = null;
+let marked = "";
+let unfolded = new Set<string>();
+
+function hold(): void {
+  focused = document.activeElement === document.body ? null : document.activeElement;
+  marked = focused ? mark(focused) : "";
+  unfolded = new Set([...document.querySelectorAll("details[open] > summary")].map(mark));
+}
+
+function giveBack(): void {
+  for (const summary of document.querySelectorAll("details:not([open]) > summary"))
+    if (unfolded.has(mark(summary)) && summary.parentElement instanceof HTMLDetailsElement) summary.parentElement.open = true;
+  if (!focused || focused.isConnected) return;
+  const same = [...document.querySelectorAll<HTMLElement>(focused.tagName)].find((node) => mark(node) === marked);
+  same?.focus({ preventScroll: true });
+  focused = null;
+}
+
 dress(document);
-document.addEventListener("htmx:after:swap", () => dress(document));
+document.addEventListener("htmx:before:swap", hold);
+document.addEventListener("htmx:after:swap", () => {
+  dress(document);
+  giveBack();
+});
