@@ -12,12 +12,12 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.table import Table
 
-from fairwitness.demo import places
+from fairwitness.demo import places, visit
+from fairwitness.demo.door import Door
 from fairwitness.demo.play import Story
-from fairwitness.demo.processes import DemoError, command
-from fairwitness.demo.town import OFFICERS, VIDEO_SUFFIXES, Neighbourhood
+from fairwitness.demo.processes import DemoError
+from fairwitness.demo.town import VIDEO_SUFFIXES, Neighbourhood
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,14 +63,15 @@ def _demo(options: argparse.Namespace) -> int:
         console.print(f"[dim]{time.monotonic() - started:6.1f} s[/dim]  {words}")
 
     town = Neighbourhood(data, places.draw(secrets.randbelow(2**31)), say, footage)
-    story = Story(town)
+    story = Story(town, visited=not options.headless)
     stop = threading.Event()
+    door: Door | None = None
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        if not story.outcome.verify_exit == 0:
+        if door is None:
             raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,7 +88,9 @@ def _demo(options: argparse.Namespace) -> int:
             if not options.report:
                 sys.stdout.write(text)
             return 0 if report["verify_exit"] == 0 else 1
-        _addresses(console, town)
+        codes = visit.guests(story)
+        door = Door({resident.name: town.home(resident) for resident in town.town.residents})
+        visit.show(console, story, door, codes)
         while not stop.wait(1):
             town.processes.check()
     except DemoError as error:
@@ -97,34 +100,8 @@ def _demo(options: argparse.Namespace) -> int:
         console.print("Stopping.")
         return 130
     finally:
+        if door is not None:
+            door.close()
         town.processes.stop()
     console.print(f"Stopped. Everything is kept in {data}")
     return 0
-
-
-def _addresses(console: Console, town: Neighbourhood) -> None:
-    """Print where everything is, with fresh one-time codes so that a person can add a passkey of their own."""
-    table = Table(title="The neighbourhood is running", title_justify="left")
-    for column in ("what", "address", "how to get in"):
-        table.add_column(column, overflow="fold")
-    made = json.loads(command("hub", "user", town.hub, "guest-moderator", "--role", "moderator", "--name", "Guest"))
-    table.add_row("hub, as moderator", f"{town.hub_url}/auth/enrol", f"one-time code {made['code']}")
-    for role in sorted({role for _, _, role in OFFICERS}):
-        username = f"guest-{role}"
-        made = json.loads(command("agency", "officer", "add", town.agency, username, "--name", f"Guest {role}", "--role", role))
-        table.add_row(f"agency, as {role}", f"{town.agency_url}/auth/enrol", f"one-time code {made['code']}")
-    # The new officers' keys count from the log entry that names them.
-    command("hub", "add-agency", town.hub, town.agency / "registration.json")
-    for resident in town.town.residents:
-        token = town.home(resident) / "keys" / "owner.token"
-        address = f"{town.home_urls[resident.name]}/api/requests"
-        table.add_row(f"{resident.name} ({resident.part})", address, f"bearer token in {token}")
-    table.add_row("the public log", f"{town.hub_url}/log/p/checkpoint", "open to all")
-    table.add_row("the evidence bag", str(town_bag(town)), f"fairwitness verify BAG --trust {town.data / 'trust.json'}")
-    console.print(table)
-    console.print("Control-C stops everything; the data stays.")
-
-
-def town_bag(town: Neighbourhood) -> Path:
-    """Return where the agency keeps its bags."""
-    return town.agency / "exports"

@@ -41,12 +41,14 @@ class Outcome:
 
 
 class Story:
-    """One request from the officer's desk to a verified bag."""
+    """One request from the officer's desk to a verified bag. `visited`: it leaves something to do for who looks around after."""
 
-    def __init__(self, town: Neighbourhood) -> None:
+    def __init__(self, town: Neighbourhood, *, visited: bool = False) -> None:
         self.town = town
+        self.visited = visited
         self.outcome = Outcome()
         self.request_id = ""
+        self.case_id = 0
         self._tick = 0
         self._answers: dict[str, dict[str, Any]] = {}
 
@@ -81,12 +83,15 @@ class Story:
         self._share()
         self._collect()
         self._export()
+        if self.visited:
+            self._leave_open()
 
     def _ask(self) -> None:
         town = self.town
         ana, sam, mina = town.people["ana"], town.people["sam"], town.people["mina"]
         with self.step("request", "Officer Ortiz drafts a request, Sergeant Weber approves it, the hub's moderator passes it."):
             case = ana.post("/api/cases", {"number": CASE, "offense": OFFENSE, "title": TITLE})
+            self.case_id = int(case["id"])
             draft = {
                 "area": list(town.town.area),
                 "from": town.window[0],
@@ -158,7 +163,8 @@ class Story:
                 lambda: owner.get(f"/api/answers/{self._answers['withdraws']['id']}/receipt")["state"] == "withdrawn",
             )
             self.outcome.withdrawn.append(self._answers["withdraws"]["response_id"])
-        town.owners[by_part["ignores"].name].post(f"/api/requests/{self.request_id}/ignore")
+        if not self.visited:
+            town.owners[by_part["ignores"].name].post(f"/api/requests/{self.request_id}/ignore")
 
     def _answer(self, resident: Resident, *, mode: str, statement: str) -> None:
         owner = self.town.owners[resident.name]
@@ -170,7 +176,8 @@ class Story:
         owner.ask("PATCH", f"/api/answers/{answer['id']}", change)
         owner.post(f"/api/answers/{answer['id']}/confirm", {"terms_sha256": terms["sha256"], "at_once": True})
         path = f"/api/answers/{answer['id']}/receipt"
-        self.town.until("the hub has promised to keep the answer", lambda: owner.get(path)["promise"], seconds=300)
+        # An answer waits for the search for faces and plates, which a busy machine takes minutes for.
+        self.town.until("the hub has promised to keep the answer", lambda: owner.get(path)["promise"], seconds=600)
         self._answers[resident.part] = next(a for a in owner.get("/api/answers") if a["id"] == answer["id"])
         for home in self.outcome.homes:
             home["shared"] = home["shared"] or home["name"] == resident.name
@@ -250,6 +257,19 @@ class Story:
             self.outcome.bag, self.outcome.trust = bag, trust
         with self.step("verify", "Anyone verifies it offline, trusting nothing inside it:"):
             self.outcome.verify_exit = verify_cli.main([str(bag), "--trust", str(trust)])
+
+    def _leave_open(self) -> None:
+        """Have an answer come in that nobody opens, while the home that would put the request away still has it before it."""
+        town = self.town
+        [resident] = [one for one in town.town.residents if one.part == "muted"]
+        with self.step("open", "A neighbour who had muted requests hears of it and answers too; nobody opens that answer yet."):
+            town.owners[resident.name].post("/api/choices/all", {"off": False})
+            self._answer(resident, mode="anonymous", statement="A red car left slowly, without lights. I heard a door before.")
+            wanted = self._answers[resident.part]["response_id"]
+            town.until(
+                "the second answer is collected",
+                lambda: any(one["id"] == wanted and one["state"] != "collecting" for one in self._responses()),
+            )
 
     def report(self) -> dict[str, Any]:
         """Return the report of the whole story, ready for JSON."""
