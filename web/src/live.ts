@@ -120,6 +120,7 @@ async function stills(): Promise<void> {
     if (left()) break;
     try {
       const answer = await fetch(settings.still, { headers: { Accept: "application/json" } });
+      if (answer.status === 204) continue; // no picture of this camera yet
       if (!answer.ok) throw new Error(String(answer.status));
       const old = image.src;
       image.src = URL.createObjectURL(await answer.blob());

@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from fairwitness.agency.models import Request
-from fairwitness.agency.services import cases, desk, requests
+from fairwitness.agency.services import cases, desk, officers, requests
 from fairwitness.agency.views.people import me
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import gate
@@ -31,7 +31,7 @@ def start(request: HttpRequest) -> HttpResponseBase:
         "desk": found,
         "bars": bars,
         "answers": sum(count for _, count in found.per_day),
-        "drawn": {"areas": areas},
+        "drawn": {"areas": areas} if areas else {"shapes": [officers.registration()["jurisdiction"]]},
         "may_ask": officer.user.role in ("officer", "supervisor"),
         "works_on_cases": officer.user.role in cases.STAFF,
     }

@@ -72,7 +72,12 @@ def live_next(request: HttpRequest, camera_id: int) -> HttpResponseBase:
 @never_cache
 @require_safe
 def still(request: HttpRequest, camera_id: int) -> HttpResponseBase:
-    """Hand out the newest picture of a camera."""
+    """Hand out the newest picture of a camera; 204 before there is one, which is no fault of whoever asks."""
     household.check_may_see(gate.actor(request), camera_id)
-    found = live.still(camera_id)
+    try:
+        found = live.still(camera_id)
+    except Refused as refusal:
+        if refusal.code != "live.nothing":
+            raise
+        return HttpResponse(status=204)
     return HttpResponse(found.jpeg, content_type="image/jpeg", headers={"X-Picture-At": str(found.at)})

@@ -219,6 +219,8 @@ def test_a_recorder_that_gets_nothing_and_a_camera_without_one_are_said(watching
     assert (none.status_code, none.json()["error"]["code"]) == (409, "live.none")
     page = watching.watcher.get(f"{watching.page}/live").content.decode()
     assert "Nothing to see yet" in page
+    waiting = watching.watcher.get(f"{watching.page}/still")
+    assert (waiting.status_code, waiting.content) == (204, b"")
 
 
 def test_the_newest_picture_is_of_the_file_that_grows(watching, footage):
