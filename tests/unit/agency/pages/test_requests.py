@@ -88,7 +88,7 @@ def test_what_is_typed_is_checked_as_it_is_typed(world, sit, read):
     assert "An area has at least 7 cells." in shown
     assert "2 rules are broken" in shown
     assert MESSAGE in shown
-    assert answer.content.decode().count('hx-swap-oob="true"') == 8
+    assert answer.content.decode().count('hx-swap-oob="true"') == 9
     good = read(ana.post(f"/cases/{case.pk}/requests/check", **typed()))
     assert "Every rule that can be checked here is kept" in good
     assert "no census file" in good
