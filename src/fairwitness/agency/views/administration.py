@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from fairwitness_core.rules.offenses import GROUP_A
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.agency.models import Officer
@@ -24,6 +23,7 @@ from fairwitness.kit import clock
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.accounts.models import ROLES
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.offenses import spoken
 
 _PER_PAGE = 100
 _DAY = 86400
@@ -176,7 +176,7 @@ def classes(request: HttpRequest) -> HttpResponseBase:
         else:
             messages.success(request, _("The class is as you wrote it. Nothing was destroyed by it."))
             return HttpResponseRedirect(reverse("agency_retention"))
-    rows = [{"kind": one, "names": [GROUP_A.get(code, code) for code in one.offenses]} for one in retention.listing()]
+    rows = [{"kind": one, "names": [spoken(code) for code in one.offenses]} for one in retention.listing()]
     listed = [(f"nibrs:{one.code}", one.value) for one in offenses()]
     typed = request.POST if problem else {}
     context = {"rows": rows, "offenses": listed, "problem": problem, "typed": typed, "chosen": request.POST.getlist("offense")}

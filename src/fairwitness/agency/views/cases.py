@@ -20,6 +20,7 @@ from fairwitness.agency.services import audit, cases, officers, requests
 from fairwitness.agency.views.people import me
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.offenses import spoken
 
 _PER_PAGE = 25
 _HAPPENED = 100
@@ -40,7 +41,7 @@ class Offense:
 
 def offenses() -> list[Offense]:
     """Return the offences that a case may name, by code."""
-    return [Offense(code.removeprefix(PREFIX), name) for code, name in sorted(GROUP_A.items()) if not check_offense(code)]
+    return [Offense(code.removeprefix(PREFIX), spoken(code)) for code in sorted(GROUP_A) if not check_offense(code)]
 
 
 @gate.require("officer", "supervisor", "technician")
@@ -54,7 +55,7 @@ def listing(request: HttpRequest) -> HttpResponseBase:
     page = Paginator(found, _PER_PAGE).get_page(request.GET.get("page"))
     shown = list(page)
     live = Counter(Request.objects.filter(case__in=shown, state__in=requests.LIVE).values_list("case_id", flat=True))
-    rows = [{"case": one, "offense": GROUP_A.get(one.offense, one.offense), "live": live[one.pk]} for one in shown]
+    rows = [{"case": one, "offense": spoken(one.offense), "live": live[one.pk]} for one in shown]
     context = {"page": page, "rows": rows, "words": words, "may_open": officer.user.role in officers.SIGNERS}
     return render(request, "agency/cases.html", context)
 
@@ -157,7 +158,7 @@ def _case(request: HttpRequest, officer: Officer, found: Case, problem: Refused 
     inside = {row.officer_id for row in who}
     context = {
         "case": found,
-        "offense": GROUP_A.get(found.offense, found.offense),
+        "offense": spoken(found.offense),
         "members": who,
         "others": [one for one in officers.working() if one.pk not in inside],
         "notes": found.notes.select_related("officer__user", "struck_by__user"),

@@ -18,7 +18,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from fairwitness_core.model.request import MODES
 from fairwitness_core.rules import caps
 from fairwitness_core.rules.area import AREA_MAX, AREA_MIN
-from fairwitness_core.rules.offenses import offense_name
 from fairwitness_core.wire.errors import ProtocolError
 from fairwitness_core.wire.fields import is_cell
 
@@ -29,6 +28,7 @@ from fairwitness.agency.views.people import me
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.offenses import spoken
 
 _PER_PAGE = 25
 _MILE2_PER_KM2 = 0.386102
@@ -239,7 +239,7 @@ def _told(officer: Officer, case: Case, typed: Typed) -> dict[str, Any]:
     imperial = settings.units == "imperial"
     return {
         "case": case,
-        "offense": offense_name(case.offense) or case.offense,
+        "offense": spoken(case.offense),
         "typed": typed,
         "draft": draft,
         "looked": looked,
@@ -451,7 +451,7 @@ def _href(name: str, *arguments: object) -> str:
 
 
 def _offense(found: Request) -> str:
-    return offense_name(found.case.offense) or found.case.offense
+    return spoken(found.case.offense)
 
 
 def _history(found: Request) -> list[Step]:

@@ -8,13 +8,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from fairwitness_core.rules.caps import CAP_RULES
 from fairwitness_core.rules.changes import CHANGE_RULES
-from fairwitness_core.rules.offenses import offense_name
 
 from fairwitness.home.errors import conflict, unknown
 from fairwitness.home.models import Answer, Camera, RefusedLine, Request
 from fairwitness.home.services import follower, join, matching, optouts
 from fairwitness.home.services.matching import OwnClips
 from fairwitness.kit import clock
+from fairwitness.kit.offenses import spoken
 
 CONTEXT_DAYS = 30
 NOT_ANSWERING = "Not answering is invisible: nobody learns that you saw this, or that you have video."
@@ -114,7 +114,7 @@ def _view(row: Request, chosen: optouts.Chosen, now: int) -> RequestView:
         agency_name=row.agency_name,
         case=document.case,
         offense=row.offense,
-        offense_name=offense_name(row.offense) or row.offense,
+        offense_name=spoken(row.offense),
         msg=document.msg,
         start=row.start,
         end=row.end,

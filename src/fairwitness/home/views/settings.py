@@ -24,6 +24,7 @@ from fairwitness.home.services import follower, join, notifier, optouts, overvie
 from fairwitness.kit import config
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.offenses import spoken
 from fairwitness.kit.operate import doctor
 from fairwitness.kit.operate.checks import Check
 
@@ -214,9 +215,9 @@ def _offenses(chosen: optouts.Chosen) -> list[Group]:
     """Return the groups with their offences."""
     names = {"persons": _("Against persons"), "property": _("Against property"), "society": _("Against society")}
     found: dict[str, list[Choice]] = {name: [] for name, _prefixes in GROUPS}
-    for code, label in GROUP_A.items():
+    for code in GROUP_A:
         group = next((name for name, prefixes in GROUPS if code.split(":")[1][:2] in prefixes), "society")
-        found[group].append(Choice(code, label, code in chosen.offenses))
+        found[group].append(Choice(code, spoken(code), code in chosen.offenses))
     return [Group(name, names[name], rows, sum(one.off for one in rows)) for name, rows in found.items()]
 
 

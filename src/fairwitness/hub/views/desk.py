@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
-from fairwitness_core.rules.offenses import GROUP_A
 from fairwitness_core.wire.errors import ProtocolError
 
 from fairwitness.hub.models import Agency, Request
@@ -19,6 +18,7 @@ from fairwitness.hub.services import desk, moderation, rota
 from fairwitness.kit import clock
 from fairwitness.kit.accounts import gate
 from fairwitness.kit.errors import Refused
+from fairwitness.kit.offenses import spoken
 
 CHECKLIST = (
     ("says", gettext_lazy("It says what happened and what to look for, so that a neighbour can tell their video matters.")),
@@ -108,7 +108,7 @@ def withdraw(request: HttpRequest, request_id: str) -> HttpResponseBase:
 
 
 def _row(row: Request, names: dict[str, str]) -> dict[str, Any]:
-    return {"row": row, "agency": names.get(row.agency, row.agency), "offense": GROUP_A.get(row.offense, row.offense)}
+    return {"row": row, "agency": names.get(row.agency, row.agency), "offense": spoken(row.offense)}
 
 
 def _one(request: HttpRequest, row: Request, error: Refused | ProtocolError | None = None) -> HttpResponseBase:
@@ -121,7 +121,7 @@ def _one(request: HttpRequest, row: Request, error: Refused | ProtocolError | No
         "row": row,
         "asked": asked,
         "agency": agency,
-        "offense": GROUP_A.get(row.offense, row.offense),
+        "offense": spoken(row.offense),
         "drawn": {"areas": [{"cells": list(asked.area), "label": row.case, "kind": "request"}]},
         "cells": len(asked.area),
         "dwellings": desk.dwellings(asked),

@@ -7,10 +7,10 @@ from django import template
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join, json_script
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext as _
 from fairwitness_core.rules.offenses import GROUP_A
 
 from fairwitness.kit.moments import duration, moment_tag
+from fairwitness.kit.offenses import spoken
 from fairwitness.kit.public import words
 
 register = template.Library()
@@ -43,8 +43,7 @@ def tone(state: str) -> str:
 @register.filter
 def offense(code: str) -> str:
     """Return an offence's name in the reader's language."""
-    name = GROUP_A.get(code)
-    return _(name).capitalize() if name else code
+    return spoken(code).capitalize() if code in GROUP_A else code
 
 
 @register.filter
