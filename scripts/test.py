@@ -55,9 +55,9 @@ def groups(paths: list[str]) -> dict[str, list[str]]:
     """Return role ('', 'core' or 'browser' for what needs none) to the paths that its process is given."""
     if not paths:
         elsewhere = [f"--ignore={path}" for path in (f"tests/{BROWSER}", *OF_PROCESSES)]
-        rest = {role: ["tests"] for role in ("hub", "agency")} | {"core": ["core/tests"], BROWSER: [f"tests/{BROWSER}"]}
-        # The longest begin first.
-        return {PROCESSES: [*OF_PROCESSES], "home": ["tests"], "": ["tests", *elsewhere], **rest}
+        rest = {role: ["tests"] for role in ("hub", "agency", "home")} | {"core": ["core/tests"]}
+        # The longest begin first: of the proofs that is the browser.
+        return {BROWSER: [f"tests/{BROWSER}"], PROCESSES: [*OF_PROCESSES], "": ["tests", *elsewhere], **rest}
     found: dict[str, list[str]] = {}
     for path in paths:
         role = role_of(Path(path))
