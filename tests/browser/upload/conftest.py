@@ -37,7 +37,8 @@ join.accept(world.join.encode())
 world.publish(world.request(1))
 world.tick()
 moment[0] = float(world.now)
-follower.poll(world.now)
+while follower.poll(world.now).ticks:  # a poll brings one day's ticks: two where midnight lies between
+    pass
 cameras.add("Front door", *CENTRE)
 (row,) = matching.Request.objects.all()
 print(json.dumps({"start": row.start, "end": row.end}))
