@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fairwitness.demo import places
+from fairwitness.demo.play import Story
 from fairwitness.demo.processes import command
 from fairwitness.demo.town import Neighbourhood
 from tests.browser.conftest import Node, Visitor
@@ -38,6 +39,15 @@ def town(tmp_path_factory):
         yield made
     finally:
         made.processes.stop()
+
+
+@pytest.fixture(scope="module")
+def story(town):
+    """A request that the town's officers made, that passed the moderator and that the homes have matched."""
+    told = Story(town)
+    told._ask()
+    told._match()
+    return told
 
 
 @pytest.fixture

@@ -4,17 +4,6 @@ import re
 
 import pytest
 
-from fairwitness.demo.play import Story
-
-
-@pytest.fixture(scope="module")
-def story(town):
-    """A request that the town's officers made, that passed the moderator and that the homes have matched."""
-    told = Story(town)
-    told._ask()
-    told._match()
-    return told
-
 
 def step(page, name):
     page.locator("ol.steps li[aria-current=step]", has_text=name).wait_for()

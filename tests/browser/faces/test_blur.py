@@ -2,19 +2,6 @@
 
 import re
 
-import pytest
-
-from fairwitness.demo.play import Story
-
-
-@pytest.fixture(scope="module")
-def story(town):
-    """A request that the town's homes have matched."""
-    told = Story(town)
-    told._ask()
-    told._match()
-    return told
-
 
 def test_the_editor_on_a_desktop_and_a_phone(town, story, resident):
     who = resident(0)

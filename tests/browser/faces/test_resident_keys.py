@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from fairwitness.demo.play import Story
 from fairwitness.demo.processes import command
 from tests.browser.conftest import Node, Visitor
 
@@ -97,14 +96,6 @@ class Keys:
 
     def checked(self) -> bool:
         return bool(self.here()["checked"])
-
-
-@pytest.fixture(scope="module")
-def story(town):
-    told = Story(town)
-    told._ask()
-    told._match()
-    return told
 
 
 @pytest.fixture
