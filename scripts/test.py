@@ -32,6 +32,9 @@ ON_POSTGRES = [
     ("hub", ["tests/scenarios/hub/test_kills.py"]),
     ("agency", ["tests/scenarios/agency/test_kills.py"]),
 ]
+# The longest begin first, so that none is left to run alone at the end.
+LONGEST = ("", "home", PROCESSES, "hub", BROWSER, "agency", "core")
+LONGEST_PROOFS = (BROWSER, PROCESSES, "", "home", "agency", "hub", "core")
 NO_TESTS = 5
 _print_lock = threading.Lock()
 
@@ -56,7 +59,6 @@ def groups(paths: list[str]) -> dict[str, list[str]]:
     if not paths:
         elsewhere = [f"--ignore={path}" for path in (f"tests/{BROWSER}", *OF_PROCESSES)]
         rest = {role: ["tests"] for role in ("hub", "agency", "home")} | {"core": ["core/tests"]}
-        # The longest begin first: of the proofs that is the browser.
         return {BROWSER: [f"tests/{BROWSER}"], PROCESSES: [*OF_PROCESSES], "": ["tests", *elsewhere], **rest}
     found: dict[str, list[str]] = {}
     for path in paths:
@@ -114,6 +116,8 @@ def main(arguments: list[str]) -> int:
         chosen = ON_POSTGRES if not paths else [(role, found) for role, found in chosen if role in ("", "hub", "agency")]
     if "-m" not in extra and not any("::" in path for path in paths):
         extra = ["-m", "proof" if proof else "not proof", *extra]
+    if not postgres:
+        chosen.sort(key=lambda item: (LONGEST_PROOFS if proof else LONGEST).index(item[0]))
     with ThreadPoolExecutor(max_workers=3) as pool:
         results = list(pool.map(lambda item: run(item[0], item[1], extra, postgres=postgres), chosen))
     total = {key: sum(counts[key] for _, _, counts in results) for key in results[0][2]}
