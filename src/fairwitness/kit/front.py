@@ -123,7 +123,9 @@ class Front:
             loop.call_later(_SPARE_SECONDS, _unlink, made.file)
 
     async def _gather(self, environ: dict[str, Any], proto: Any) -> IO[bytes]:
-        """Return the body, whole."""
+        """Return the body, whole; the head is judged first."""
+        if "HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+            raise _Refusal(400, "host.missing", "The request names no host.", "Send Host (RFC 9112, 3.2).")
         if "HTTP_TRANSFER_ENCODING" in environ:
             raise _Refusal(411, "body.length", "State the body's length.", "Send Content-Length.")
         stated = environ.get("CONTENT_LENGTH", "")

@@ -135,7 +135,8 @@ class People:
             listed = self.get("ana", f"/api/requests/{request}/responses")["responses"]
             return next((r for r in listed if r["state"] != "collecting"), None)
 
-        found = until(collected, 400)  # faces and plates are looked for in the whole clip before it leaves
+        # Faces and plates are looked for in the whole clip before it leaves, at low priority: beside other work it takes long.
+        found = until(collected, 1500)
         assert found["state"] != "quarantined", found
         manifest = verify_responder(Manifest, self._touch(found["id"], "manifest.dsse.json"))
         assert manifest.request_id == request

@@ -53,7 +53,7 @@ COMMON: Mapping[str, Grant] = {
     "mfa.authenticator": ANY,
     "socialaccount.socialaccount": ANY,
     "socialaccount.socialapp": READ,
-    "socialaccount.socialtoken": READ,
+    "socialaccount.socialtoken": Grant(delete=True),  # none is kept; an account's end looks for its own
 }
 MIGRATIONS = MigrationRecorder.Migration._meta.db_table  # noqa: SLF001 - Django's documented Meta API
 

@@ -60,10 +60,11 @@ class Scope:
     http_version: str = "1.1"
     server: str = "127.0.0.1:80"
     client: str = "192.0.2.7:5000"
+    host: tuple = (("host", "localhost"),)
 
     @property
     def headers(self):
-        return Headers([("host", "localhost"), *self.pairs])
+        return Headers([*self.host, *self.pairs])
 
 
 @dataclass
@@ -139,6 +140,12 @@ def test_what_is_refused_before_a_thread_is_asked(node, pairs, chunks, status, c
     assert not ASKED
     assert not list(node._folder.iterdir())
     assert node._waiting == 0
+
+
+def test_a_request_that_names_no_host_is_refused(node):
+    status, headers, body = ask(node, Scope("GET", "/log/small", host=()))
+    assert (status, json.loads(body)["error"]["code"], headers["connection"]) == (400, "host.missing", "close")
+    assert not ASKED
 
 
 def test_a_drip_is_too_slow_and_a_steady_stream_is_not(node):
